@@ -1,0 +1,44 @@
+// Audit: rebuilds a whole store from its entries and compares every byte: what `tlogfs check` does,
+// and the oracle of the tests. It trusts nothing but the verifier key.
+//
+// Reads only, takes no lock, needs no signing key: a store that is being appended to is checked as
+// of its newest checkpoint. One thread. Tested by tests/logcore/audit_test.cc and tests/crash.
+
+#ifndef LOGCORE_AUDIT_H_
+#define LOGCORE_AUDIT_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "logcore/disk.h"
+#include "logcore/merkle.h"
+#include "logcore/note.h"
+#include "logcore/result.h"
+
+namespace logcore {
+
+struct AuditOptions {
+  std::optional<VerifierKey> vkey;  // Expected; by default the one that `config` names.
+  std::function<void(uint64_t done, uint64_t total)> progress;  // entries; may be empty
+};
+
+// One damaged place: "hashes/0 at byte 8192: node 256 is not the hash of its entry".
+struct Damage {
+  std::string file;
+  std::string what;
+};
+
+struct AuditReport {
+  TreeHead head;                // of the newest checkpoint, where one could be read
+  std::vector<Damage> damages;  // the first of each file; empty: the store is sound
+};
+
+// An error means that the audit could not run (kDenied, kIo, kNotFound: no store), not damage.
+Result<AuditReport> Audit(Disk* disk, const AuditOptions& options);
+
+}  // namespace logcore
+
+#endif  // LOGCORE_AUDIT_H_

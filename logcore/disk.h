@@ -1,0 +1,85 @@
+// Disk and File: the store's only door to the operating system. A Disk is one directory, with
+// names relative to it ("entries/0"). Two implementations: posix_disk.h, and the simulated disk of
+// tests/support, which loses, tears and reorders everything that these comments do not promise.
+//
+// Written bytes may be lost, kept in part, or reordered by a power cut until Sync() returned; names
+// until SyncDirectory() of their directory returned. The death of the process alone loses nothing
+// that was written. After a Sync() that failed, what it covered is undefined *and stays so*: the
+// kernel marks the pages clean, and a later Sync() of them succeeds without writing them.
+//
+// Threads: a Disk, and the const methods of a File, from any thread; the others of one File from
+// one thread at a time.
+
+#ifndef LOGCORE_DISK_H_
+#define LOGCORE_DISK_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "logcore/result.h"
+
+namespace logcore {
+
+class File {
+ public:
+  virtual ~File() = default;
+
+  // Reads into `out` up to `length` bytes from `offset` on. Fewer only at the end of the file.
+  virtual Result<size_t> ReadAt(uint64_t offset, char* out, size_t length) const = 0;
+  // Writes all of `bytes`, or fails; the file grows as needed.
+  virtual Status WriteAt(uint64_t offset, std::string_view bytes) = 0;
+  // Reserves room for the first `length` bytes, so that writing them cannot fail with kNoSpace. The
+  // file's length stays. Where the filesystem cannot reserve, it does nothing.
+  virtual Status Allocate(uint64_t length) = 0;
+  // Gives back what Allocate reserved beyond the file's length.
+  virtual Status ReleaseUnused() = 0;
+  // fdatasync(2): what was written by anyone before is durable, and the length with it.
+  virtual Status Sync() = 0;
+  virtual Result<uint64_t> Length() const = 0;
+
+  // Exclusive advisory locks on this file, told apart by a small number, among all openings of the
+  // file by all processes. Given up by the death of the holder. Lock waits; not recursive.
+  virtual Status Lock(int which) = 0;
+  virtual void Unlock(int which) = 0;
+};
+
+enum class Access { kRead, kReadWrite };
+
+class Disk {
+ public:
+  virtual ~Disk() = default;
+
+  // An existing regular file; links are not followed. kNotFound, kDenied.
+  virtual Result<std::unique_ptr<File>> Open(const std::string& name, Access access) = 0;
+  // A new, empty file of exactly the permissions `mode` less the umask. kExists if there is one.
+  virtual Result<std::unique_ptr<File>> Create(const std::string& name, unsigned mode) = 0;
+  virtual Status MakeDirectory(const std::string& name, unsigned mode) = 0;
+  // Atomically replaces `to`.
+  virtual Status Rename(const std::string& from, const std::string& to) = 0;
+  // The names in a directory ("" is the disk's own), sorted, without "." and "..".
+  virtual Result<std::vector<std::string>> List(const std::string& directory) = 0;
+  // fsync(2) of a directory: names created or renamed in it before are durable.
+  virtual Status SyncDirectory(const std::string& directory) = 0;
+
+  // Permission bits (0777) of a file, and its inode number.
+  struct FileInfo {
+    unsigned mode = 0;
+    uint64_t inode = 0;
+  };
+  virtual Result<FileInfo> Info(const std::string& name) = 0;
+
+  // Which filesystem this is, in words that stay the same over reboots and are the same for no
+  // other one: "fsid:..." or "uuid:...", or "none" where the system cannot tell.
+  virtual Result<std::string> FilesystemId() = 0;
+  // Which boot of the machine this is: 16 bytes, never all zero.
+  virtual Result<std::string> BootId() = 0;
+  // Bytes of all kinds that are cryptographically random.
+  virtual std::string RandomBytes(size_t length) = 0;
+};
+
+}  // namespace logcore
+
+#endif  // LOGCORE_DISK_H_

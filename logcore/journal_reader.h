@@ -1,0 +1,64 @@
+// JournalReader: what a journal holds, verified: its base slots, and the chain of records after a
+// state. Reads only. Recovery (recovery.h) writes down what it finds; the audit compares it.
+//
+// One thread. Tested by tests/logcore/store_test.cc and tests/crash.
+
+#ifndef LOGCORE_JOURNAL_READER_H_
+#define LOGCORE_JOURNAL_READER_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "logcore/disk.h"
+#include "logcore/journal.h"
+#include "logcore/merkle.h"
+#include "logcore/result.h"
+
+namespace logcore {
+
+// The valid base slot of `sequence`, or the newest one; kCorrupt if it is not there.
+Result<Base> ReadBase(const File& journal, std::optional<uint64_t> sequence);
+
+// A record that is what it says: mac, chain, frames and root.
+struct JournalRecord {
+  uint64_t offset = 0;
+  RecordHeader header;
+  std::string bytes;  // all of it, with its padding
+  std::vector<Hash> leaf_hashes;
+  CompactRange range;  // after it
+  CompletedNodes completed;
+
+  std::string_view frames() const {
+    return std::string_view(bytes).substr(kRecordHeaderLength, header.frames_length);
+  }
+  JournalPosition end() const { return {header.sequence, offset + header.Length()}; }
+};
+
+class JournalReader {
+ public:
+  // `journal` outlives this.
+  JournalReader(const File* journal, const Base& base)
+      : journal_(journal), key_(base.key), length_(base.journal_length) {}
+
+  // The record that follows `state`, if there is a valid one.
+  Result<std::optional<JournalRecord>> After(const LogState& state) const;
+  // The header at `offset`, if its mac is right.
+  Result<std::optional<RecordHeader>> Header(uint64_t offset) const;
+  // kCorrupt if there is any record that a torn end after `sequence` does not explain: one of
+  // sequence + 2 or later.
+  Status CheckNothingLater(uint64_t sequence) const;
+
+ private:
+  Result<std::optional<JournalRecord>> RecordAt(uint64_t offset, const LogState& state) const;
+
+  const File* const journal_;
+  const Hash key_;
+  const uint64_t length_;
+};
+
+}  // namespace logcore
+
+#endif  // LOGCORE_JOURNAL_READER_H_

@@ -1,0 +1,403 @@
+#include "logcore/log_files.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "logcore/bytes.h"
+#include "logcore/check.h"
+#include "logcore/entry_bundle.h"
+#include "logcore/tile.h"
+#include "logcore/time_rows.h"
+
+namespace logcore {
+namespace {
+
+constexpr unsigned kFileMode = 0644;
+constexpr unsigned kDirectoryMode = 0755;
+constexpr uint64_t kBlockLength = 4096;
+constexpr uint64_t kLeafHashesStep = 1 << 20;
+constexpr uint64_t kOtherStep = 64 * 1024;
+constexpr std::string_view kEntriesPrefix = "entries/";
+constexpr std::string_view kIndexSuffix = ".index";
+
+std::string HashesName(int level) {
+  return "hashes/" + std::to_string(level);
+}
+
+// The segment that "12" or "12.index" belongs to.
+std::optional<uint64_t> ParseSegmentFile(std::string_view name) {
+  if (name.ends_with(kIndexSuffix)) name.remove_suffix(kIndexSuffix.size());
+  return ParseDecimal(name);
+}
+
+std::string_view AsBytes(std::span<const Hash> hashes) {
+  return {reinterpret_cast<const char*>(hashes.data()), hashes.size_bytes()};
+}
+
+tl::unexpected<Error> FailBeyond(const Segment& segment) {
+  return FailCorrupt(segment.index_name(), 0, "the segment begins after the end of the log");
+}
+
+// What must be there: that it is missing is damage.
+Result<std::unique_ptr<File>> OpenNeeded(Disk* disk, const std::string& name, Access access) {
+  Result<std::unique_ptr<File>> file = disk->Open(name, access);
+  if (!file.has_value() && file.error().code == Code::kNotFound) {
+    return Fail(Code::kCorrupt, file.error().message);
+  }
+  return file;
+}
+
+}  // namespace
+
+LogEnd EndAfter(const LogEnd& end, const LogAppend& append) {
+  CHECK(end.time <= append.time);
+  LogEnd next = end;
+  next.size += append.leaf_hashes.size();
+  next.frames_end += append.frames.size();
+  if (next.size != end.size && (end.time_rows == 0 || end.time < append.time)) {
+    ++next.time_rows;
+    next.time = append.time;
+  }
+  return next;
+}
+
+// The part of an append that lies in one segment.
+struct LogFiles::Piece {
+  uint64_t segment = 0;
+  uint64_t first = 0;  // index of the first entry, counted from the segment's
+  uint64_t count = 0;
+  uint64_t offset = 0;  // global, of the first frame
+  std::string_view frames;
+  std::string rows;  // those of the segment's index that begin here
+
+  uint64_t FirstRow() const { return (first + kIndexStride - 1) / kIndexStride; }
+  uint64_t IndexLength() const { return FirstRow() * kIndexRowLength + rows.size(); }
+};
+
+// Where one file ends.
+struct LogFiles::FileEnd {
+  std::string name;
+  const File* file;
+  uint64_t length;
+  std::shared_ptr<const Segment> segment;  // whose file it is: keeps it open
+};
+
+Result<std::unique_ptr<LogFiles>> LogFiles::Open(Disk* disk, Access access) {
+  std::unique_ptr<LogFiles> files(new LogFiles(disk, access));
+  for (int level = 0; level < kTileLevels; ++level) {
+    ASSIGN_OR_RETURN(files->hashes_[static_cast<size_t>(level)],
+                     OpenNeeded(disk, HashesName(level), access));
+  }
+  ASSIGN_OR_RETURN(files->times_, OpenNeeded(disk, kTimesName, access));
+  return files;
+}
+
+Status LogFiles::Create(Disk* disk) {
+  RETURN_IF_ERROR(disk->MakeDirectory("entries", kDirectoryMode));
+  RETURN_IF_ERROR(disk->MakeDirectory("hashes", kDirectoryMode));
+  for (int level = 0; level < kTileLevels; ++level) {
+    RETURN_IF_ERROR(disk->Create(HashesName(level), kFileMode));
+  }
+  RETURN_IF_ERROR(disk->Create(kTimesName, kFileMode));
+  for (const char* directory : {"entries", "hashes", ""}) {
+    RETURN_IF_ERROR(disk->SyncDirectory(directory));
+  }
+  return {};
+}
+
+// ---- Reading
+
+Status LogFiles::ReadNodes(int level, uint64_t first, std::span<Hash> out) const {
+  CHECK(0 <= level && level < kTileLevels);
+  return ReadExactly(*hashes_[static_cast<size_t>(level)], HashesName(level), first * kHashLength,
+                     reinterpret_cast<char*>(out.data()), out.size_bytes());
+}
+
+Result<std::string> LogFiles::ReadFrames(uint64_t first, uint64_t count, uint64_t size) const {
+  CHECK(1 <= count && first < size && count <= size - first);
+  std::string frames;
+  for (uint64_t begin = first, end; begin < first + count; begin = end) {
+    const uint64_t number = begin / kSegmentEntries;
+    end = std::min(first + count, (number + 1) * kSegmentEntries);
+    ASSIGN_OR_RETURN(const uint64_t from, FrameOffset(begin, size));
+    ASSIGN_OR_RETURN(const uint64_t to, FrameOffset(end, size));
+    ASSIGN_OR_RETURN(const std::shared_ptr<const Segment> segment, segments_.Open(number));
+    ASSIGN_OR_RETURN(const uint64_t base, segment->Base());
+    if (to < from + (end - begin) * kFrameHeaderLength ||
+        from + (end - begin) * (kFrameHeaderLength + kMaxEntryLength) < to) {
+      return FailCorrupt(segment->index_name(),
+                         begin % kSegmentEntries / kIndexStride * kIndexRowLength,
+                         "the offsets do not fit together");
+    }
+    const size_t done = frames.size();
+    frames.resize(done + (to - from));
+    RETURN_IF_ERROR(ReadExactly(*segment->frames(), segment->frames_name(), from - base,
+                                frames.data() + done, to - from));
+  }
+  return frames;
+}
+
+// A walk over frames that begins at an entry that has an index row.
+Result<FrameWalk> LogFiles::WalkFrom(uint64_t index, uint64_t size) const {
+  CHECK(index < size && index % kIndexStride == 0);
+  const uint64_t row = index % kSegmentEntries / kIndexStride;
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Segment> segment,
+                   segments_.Open(index / kSegmentEntries));
+  ASSIGN_OR_RETURN(const uint64_t offset, segment->Row(row));
+  const uint64_t next = index + kIndexStride;
+  uint64_t limit = 0;
+  if (next < size && next % kSegmentEntries != 0) {
+    ASSIGN_OR_RETURN(limit, segment->Row(row + 1));
+  } else {
+    ASSIGN_OR_RETURN(const uint64_t base, segment->Base());
+    ASSIGN_OR_RETURN(const uint64_t length, segment->frames()->Length());
+    limit = base + length;
+  }
+  return FrameWalk::Begin(segment, index, offset, limit);
+}
+
+Result<uint64_t> LogFiles::FrameOffset(uint64_t index, uint64_t size) const {
+  CHECK(index <= size);
+  if (index == 0) return 0;
+  if (index < size && index % kIndexStride == 0) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<const Segment> segment,
+                     segments_.Open(index / kSegmentEntries));
+    return segment->Row(index % kSegmentEntries / kIndexStride);
+  }
+  const uint64_t start = std::min(index, size - 1) / kIndexStride * kIndexStride;
+  ASSIGN_OR_RETURN(FrameWalk walk, WalkFrom(start, size));
+  while (walk.index() < index) RETURN_IF_ERROR(walk.Step());
+  return walk.offset();
+}
+
+Result<uint64_t> LogFiles::FindText(uint64_t offset, uint64_t size) const {
+  const auto beyond = [&] {
+    return Fail(Code::kInvalid, "text offset " + std::to_string(offset) +
+                                    " is beyond the log of size " + std::to_string(size));
+  };
+  if (size == 0) return beyond();
+  // The last entry with an index row that begins at or before the offset.
+  uint64_t low = 0;
+  uint64_t high = (size - 1) / kIndexStride;
+  while (low < high) {
+    const uint64_t middle = high - (high - low) / 2;
+    ASSIGN_OR_RETURN(const uint64_t frame, FrameOffset(middle * kIndexStride, size));
+    if (frame - middle * kIndexStride <= offset) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  const uint64_t end = std::min(size, (low + 1) * kIndexStride);
+  ASSIGN_OR_RETURN(FrameWalk walk, WalkFrom(low * kIndexStride, size));
+  while (walk.index() < end) {
+    RETURN_IF_ERROR(walk.Step());
+    if (offset < walk.offset() - walk.index()) return walk.index() - 1;
+  }
+  if (end == size) return beyond();
+  return FailCorrupt(SegmentIndexName(low * kIndexStride / kSegmentEntries),
+                     low * kIndexStride % kSegmentEntries / kIndexStride * kIndexRowLength,
+                     "the offsets do not fit together");
+}
+
+Result<int64_t> LogFiles::Time(uint64_t index) const {
+  return FindTime(*times_, index);
+}
+
+Status LogFiles::CheckTimes(uint64_t size) const {
+  return CheckTimeRows(*times_, size);
+}
+
+// ---- Writing
+
+std::vector<LogFiles::Piece> LogFiles::Cut(const LogEnd& end, const LogAppend& append) {
+  std::vector<Piece> pieces;
+  size_t start = 0;  // of the last piece
+  size_t place = 0;
+  for (uint64_t index = end.size; index < end.size + append.leaf_hashes.size(); ++index) {
+    if (pieces.empty() || index % kSegmentEntries == 0) {
+      start = place;
+      Piece& piece = pieces.emplace_back();
+      piece.segment = index / kSegmentEntries;
+      piece.first = index % kSegmentEntries;
+      piece.offset = end.frames_end + place;
+    }
+    Piece& piece = pieces.back();
+    if (index % kIndexStride == 0) AppendBigEndian(&piece.rows, end.frames_end + place);
+    CHECK(place + kFrameHeaderLength <= append.frames.size());
+    place += kFrameHeaderLength + LoadBigEndian<uint16_t>(append.frames.data() + place);
+    CHECK(place <= append.frames.size());
+    piece.frames = append.frames.substr(start, place - start);
+    ++piece.count;
+  }
+  CHECK(place == append.frames.size());
+  return pieces;
+}
+
+Status LogFiles::Reserve(const LogEnd& end, const LogAppend& append) {
+  const uint64_t size = end.size + append.leaf_hashes.size();
+  for (const Piece& piece : Cut(end, append)) {
+    RETURN_IF_ERROR(ReservePiece(piece));
+  }
+  for (int level = 0; level < kTileLevels; ++level) {
+    const size_t i = static_cast<size_t>(level);
+    RETURN_IF_ERROR(hashes_room_[i].Extend(hashes_[i].get(), NodeCount(level, size) * kHashLength,
+                                           level == 0 ? kLeafHashesStep : kOtherStep));
+  }
+  return times_room_.Extend(times_.get(), (end.time_rows + 1) * kTimeRowLength, kOtherStep);
+}
+
+Status LogFiles::ReservePiece(const Piece& piece) {
+  if (piece.first == 0) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Create(piece.segment));
+    return segment->Reserve(piece.frames.size(), piece.IndexLength());
+  }
+  ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Open(piece.segment));
+  ASSIGN_OR_RETURN(const uint64_t base, segment->Base());
+  if (piece.offset < base) return FailBeyond(*segment);
+  return segment->Reserve(piece.offset - base + piece.frames.size(), piece.IndexLength());
+}
+
+Result<LogEnd> LogFiles::Write(const LogEnd& end, const LogAppend& append) {
+  const LogEnd next = EndAfter(end, append);
+  for (const Piece& piece : Cut(end, append)) {
+    RETURN_IF_ERROR(WritePiece(piece));
+  }
+  for (int level = 0; level < kTileLevels; ++level) {
+    const size_t i = static_cast<size_t>(level);
+    const std::span<const Hash> nodes =
+        level == 0 ? append.leaf_hashes : std::span<const Hash>((*append.completed)[i]);
+    const uint64_t first = NodeCount(level, end.size);
+    CHECK(first + nodes.size() == NodeCount(level, next.size));
+    if (nodes.empty()) continue;
+    RETURN_IF_ERROR(hashes_[i]->WriteAt(first * kHashLength, AsBytes(nodes)));
+  }
+  if (end.time_rows < next.time_rows) {
+    const std::string row = EncodeTimeRow({end.size, append.time});
+    RETURN_IF_ERROR(times_->WriteAt(end.time_rows * kTimeRowLength, row));
+  }
+  return next;
+}
+
+Status LogFiles::WritePiece(const Piece& piece) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Open(piece.segment));
+  if (piece.first == 0) segment->SetBase(piece.offset);
+  ASSIGN_OR_RETURN(const uint64_t base, segment->Base());
+  if (piece.offset < base) return FailBeyond(*segment);
+  RETURN_IF_ERROR(segment->frames()->WriteAt(piece.offset - base, piece.frames));
+  if (!piece.rows.empty()) {
+    RETURN_IF_ERROR(segment->index()->WriteAt(piece.FirstRow() * kIndexRowLength, piece.rows));
+  }
+  if (piece.first + piece.count == kSegmentEntries) {
+    // Only room is at stake: that it could not be given back is no error of this append.
+    static_cast<void>(segment->frames()->ReleaseUnused());
+  }
+  return {};
+}
+
+Status LogFiles::Sync(uint64_t from, uint64_t to) {
+  CHECK(from <= to);
+  if (from == to) return {};
+  const uint64_t first_segment = from / kSegmentEntries;
+  const uint64_t last_segment = (to - 1) / kSegmentEntries;
+  for (uint64_t number = first_segment; number <= last_segment; ++number) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Open(number));
+    RETURN_IF_ERROR(segment->frames()->Sync());
+    RETURN_IF_ERROR(segment->index()->Sync());
+  }
+  if (from % kSegmentEntries == 0 || first_segment != last_segment) {
+    RETURN_IF_ERROR(disk_->SyncDirectory("entries"));
+  }
+  for (int level = 0; level < kTileLevels; ++level) {
+    if (NodeCount(level, from) == NodeCount(level, to)) continue;
+    RETURN_IF_ERROR(hashes_[static_cast<size_t>(level)]->Sync());
+  }
+  return times_->Sync();
+}
+
+// ---- The files' ends
+
+Result<std::vector<LogFiles::FileEnd>> LogFiles::Ends(const LogEnd& end) const {
+  std::vector<FileEnd> ends;
+  for (int level = 0; level < kTileLevels; ++level) {
+    ends.push_back({HashesName(level), hashes_[static_cast<size_t>(level)].get(),
+                    NodeCount(level, end.size) * kHashLength, nullptr});
+  }
+  ends.push_back({kTimesName, times_.get(), end.time_rows * kTimeRowLength, nullptr});
+  if (end.size == 0) return ends;
+  const uint64_t last = end.size - 1;
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Segment> segment,
+                   segments_.Open(last / kSegmentEntries));
+  ASSIGN_OR_RETURN(const uint64_t base, segment->Base());
+  if (end.frames_end < base) return FailBeyond(*segment);
+  const uint64_t rows = last % kSegmentEntries / kIndexStride + 1;
+  ends.push_back(
+      {SegmentName(segment->number()), segment->frames(), end.frames_end - base, segment});
+  ends.push_back(
+      {SegmentIndexName(segment->number()), segment->index(), rows * kIndexRowLength, segment});
+  return ends;
+}
+
+Result<std::vector<Block>> LogFiles::PartialBlocks(const LogEnd& end) const {
+  ASSIGN_OR_RETURN(const std::vector<FileEnd> ends, Ends(end));
+  std::vector<Block> blocks;
+  for (const FileEnd& file : ends) {
+    const size_t length = file.length % kBlockLength;
+    if (length == 0) continue;
+    Block block{file.name, file.length - length, std::string(length, '\0')};
+    RETURN_IF_ERROR(ReadExactly(*file.file, file.name, block.offset, block.bytes.data(), length));
+    blocks.push_back(std::move(block));
+  }
+  return blocks;
+}
+
+Status LogFiles::WriteBlocks(std::span<const Block> blocks) {
+  for (const Block& block : blocks) {
+    File* file = block.name == kTimesName ? times_.get() : nullptr;
+    for (int level = 0; level < kTileLevels; ++level) {
+      if (block.name == HashesName(level)) file = hashes_[static_cast<size_t>(level)].get();
+    }
+    std::shared_ptr<Segment> segment;
+    if (block.name.starts_with(kEntriesPrefix)) {
+      const std::optional<uint64_t> number =
+          ParseSegmentFile(std::string_view(block.name).substr(kEntriesPrefix.size()));
+      if (number) {
+        ASSIGN_OR_RETURN(segment, segments_.Open(*number));
+        file = block.name.ends_with(kIndexSuffix) ? segment->index() : segment->frames();
+      }
+    }
+    if (file == nullptr || block.offset % kBlockLength != 0 || kBlockLength <= block.bytes.size()) {
+      return FailCorrupt(block.name, block.offset, "no block that could have been kept");
+    }
+    RETURN_IF_ERROR(file->WriteAt(block.offset, block.bytes));
+    RETURN_IF_ERROR(file->Sync());
+  }
+  return {};
+}
+
+Status LogFiles::CheckLengths(const LogEnd& end) const {
+  const auto check = [](const File& file, const std::string& name, uint64_t length) -> Status {
+    ASSIGN_OR_RETURN(const uint64_t found, file.Length());
+    if (found < length) return FailCorrupt(name, found, "the file ends before the log does");
+    if (length < found)
+      return FailCorrupt(name, length, "the file goes on after the end of the log");
+    return {};
+  };
+  ASSIGN_OR_RETURN(const std::vector<FileEnd> ends, Ends(end));
+  for (const FileEnd& file : ends) {
+    RETURN_IF_ERROR(check(*file.file, file.name, file.length));
+  }
+  // Segments after the last one may have been created, by a commit that failed, but are empty.
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, disk_->List("entries"));
+  for (const std::string& name : names) {
+    const std::optional<uint64_t> number = ParseSegmentFile(name);
+    if (!number || (end.size != 0 && *number <= (end.size - 1) / kSegmentEntries)) continue;
+    const std::string path = std::string(kEntriesPrefix) + name;
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk_->Open(path, Access::kRead));
+    RETURN_IF_ERROR(check(*file, path, 0));
+  }
+  return {};
+}
+
+}  // namespace logcore

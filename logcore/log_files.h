@@ -1,0 +1,135 @@
+// LogFiles: the log's own bytes on a Disk, by index. Which file, which offset; no journal, no lock,
+// no signature, no verification (snapshot.h verifies).
+//
+//   entries/<n>         frames (entry_bundle.h) of entries [65536 n, 65536 (n + 1)): segment n
+//   entries/<n>.index   for every 16th entry, big-endian uint64: its frame's global offset, i.e.
+//                       the bytes of all frames of the log before it
+//   hashes/<L>          nodes of tile level L, in order: tile (L, n, w) = [8192 n, 8192 n + 32 w)
+//   times               in which second each entry was integrated (time_rows.h)
+//
+// All are append-only; bytes once written for an entry never change. `size` arguments say how many
+// entries are known to be there: nothing at or after it is touched.
+//
+// Text offsets are those of the file `log`, in which each entry stands with a newline after it: a
+// frame's 2-byte length becomes one newline, so the text offset of entry i is its frame offset - i.
+//
+// Threads: reading from any; Reserve, Write, Sync by the holder of the commit lock (store.h). At
+// most kMaxOpenSegments segments are kept open. Tested by tests/logcore/log_files_test.cc.
+
+#ifndef LOGCORE_LOG_FILES_H_
+#define LOGCORE_LOG_FILES_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "logcore/disk.h"
+#include "logcore/hash.h"
+#include "logcore/merkle.h"
+#include "logcore/result.h"
+#include "logcore/segments.h"
+
+namespace logcore {
+
+// Where the log's files end: what must be known to append to them.
+struct LogEnd {
+  uint64_t size = 0;
+  uint64_t frames_end = 0;  // global offset after the last frame
+  uint64_t time_rows = 0;
+  int64_t time = 0;         // second of the last row; 0 if there is none
+  bool operator==(const LogEnd&) const = default;
+};
+
+// Entries to write after a LogEnd.
+struct LogAppend {
+  std::string_view frames;
+  std::span<const Hash> leaf_hashes;      // one for each frame
+  const CompletedNodes* completed;        // CompactRange::Extend's; level 0 is not read
+  int64_t time = 0;                       // >= LogEnd::time
+};
+
+// Where the files end after `append`. The clock's second is noted with its first entry.
+LogEnd EndAfter(const LogEnd& end, const LogAppend& append);
+
+// A byte range of one of the files, which a base slot (journal.h) keeps: see PartialBlocks.
+struct Block {
+  std::string name;
+  uint64_t offset = 0;
+  std::string bytes;
+  bool operator==(const Block&) const = default;
+};
+
+class LogFiles {
+ public:
+  // Opens hashes/* and times, which must exist; segments as they are needed.
+  static Result<std::unique_ptr<LogFiles>> Open(Disk* disk, Access access);
+  // Creates the empty files of a new log, and syncs their directories.
+  static Status Create(Disk* disk);
+
+  // ---- Reading. kCorrupt where a file is too short or makes no sense.
+
+  Status ReadNodes(int level, uint64_t first, std::span<Hash> out) const;
+  // Frames of entries [first, first + count), count >= 1.
+  Result<std::string> ReadFrames(uint64_t first, uint64_t count, uint64_t size) const;
+  // Global offset of entry `index`'s frame; of the end of the last one if index == size.
+  Result<uint64_t> FrameOffset(uint64_t index, uint64_t size) const;
+  // The entry (or its newline) that text offset `offset` lies in. The offset must be below the
+  // text offset of `size`; kInvalid else.
+  Result<uint64_t> FindText(uint64_t offset, uint64_t size) const;
+  // The second in which entry `index` was integrated; index < size.
+  Result<int64_t> Time(uint64_t index) const;
+  // kCorrupt unless every row that says something of an entry below `size` is right.
+  Status CheckTimes(uint64_t size) const;
+
+  // ---- Writing.
+
+  // Makes sure that Write(end, append) will find room and its segments; new segments are created
+  // and their directory is synced. kNoSpace happens here and, where blocks can be reserved, nowhere
+  // later.
+  //
+  // Room is reserved ahead in steps of up to 1 MiB, and this remembers what is reserved. So nobody
+  // may take a reservation back while another process counts on it, and there is no way to: closing
+  // a log keeps the few steps, and the next opening finds them. Only a segment that is complete,
+  // which no one will ever append to, gives back the rest of its last step (by Write).
+  Status Reserve(const LogEnd& end, const LogAppend& append);
+  // Writes, unsynced, and returns where the files end now. Idempotent.
+  Result<LogEnd> Write(const LogEnd& end, const LogAppend& append);
+  // Makes all that was written for entries [from, to) durable, with the names.
+  Status Sync(uint64_t from, uint64_t to);
+
+  // The last, unfinished 4 KiB block of each file at `end`. Bytes after `end` are written into
+  // these blocks while those before it are already durable, so a torn write could hurt them.
+  Result<std::vector<Block>> PartialBlocks(const LogEnd& end) const;
+  // Puts them back, durably: Sync() syncs only files that entries were written to.
+  Status WriteBlocks(std::span<const Block> blocks);
+
+  // kCorrupt unless every file ends where `end` says: what was never committed cannot be there. Of
+  // the segments only the last one is looked at, and that there are none after it.
+  Status CheckLengths(const LogEnd& end) const;
+
+ private:
+  struct Piece;
+  struct FileEnd;
+  LogFiles(Disk* disk, Access access) : disk_(disk), segments_(disk, access) {}
+
+  static std::vector<Piece> Cut(const LogEnd& end, const LogAppend& append);
+  Status ReservePiece(const Piece& piece);
+  Status WritePiece(const Piece& piece);
+  Result<FrameWalk> WalkFrom(uint64_t index, uint64_t size) const;
+  Result<std::vector<FileEnd>> Ends(const LogEnd& end) const;
+
+  Disk* const disk_;
+  Segments segments_;
+  std::array<std::unique_ptr<File>, kTileLevels> hashes_;
+  std::array<Reservation, kTileLevels> hashes_room_;
+  std::unique_ptr<File> times_;
+  Reservation times_room_;
+};
+
+}  // namespace logcore
+
+#endif  // LOGCORE_LOG_FILES_H_

@@ -1,0 +1,23 @@
+// PosixDisk: a Disk that is a real directory. The only code that opens, writes, syncs or renames
+// files. It finishes short writes and repeats EINTR; it never repeats a sync that failed. Paths are
+// resolved below the directory that was opened, so a rename of the store does not confuse it.
+//
+// Locks are open-file-description locks (fcntl F_OFD_SETLKW), one byte each: different openings
+// exclude each other even inside one process, and a killed process lets go.
+
+#ifndef LOGCORE_POSIX_DISK_H_
+#define LOGCORE_POSIX_DISK_H_
+
+#include <memory>
+#include <string>
+
+#include "logcore/disk.h"
+
+namespace logcore {
+
+// The directory must exist. kNotFound, kDenied, kInvalid (not a directory).
+Result<std::unique_ptr<Disk>> OpenPosixDisk(const std::string& directory);
+
+}  // namespace logcore
+
+#endif  // LOGCORE_POSIX_DISK_H_

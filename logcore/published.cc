@@ -1,0 +1,146 @@
+#include "logcore/published.h"
+
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "logcore/bytes.h"
+#include "logcore/checkpoint.h"
+#include "logcore/hash.h"
+#include "logcore/note.h"
+
+namespace logcore {
+namespace {
+
+constexpr std::string_view kSlotMagic = "tlogpub1";
+constexpr size_t kBlockLength = 4096;
+constexpr size_t kSlotHeaderLength = 8 + 8 + 16 + 8 + 8 + 8;
+constexpr size_t kMaxSlotNoteLength = kPublishedSlotLength - kSlotHeaderLength - kHashLength;
+// Both slots can only look torn while two publications overtake one reading; each takes far longer
+// than a reading does.
+constexpr int kReadAttempts = 100;
+
+// Publication n is in slot n % 2: so the other slot than the newest's says whether it still is.
+uint64_t SlotOffset(uint64_t sequence) {
+  return sequence % 2 * kPublishedSlotLength;
+}
+
+std::string EncodeSlot(const PublishedFile::Slot& slot) {
+  const Published& published = slot.published;
+  CHECK(slot.boot_id.size() == 16);
+  CHECK(published.note.size() <= kMaxSlotNoteLength);
+  std::string bytes(kSlotMagic);
+  AppendBigEndian(&bytes, published.sequence);
+  bytes.append(slot.boot_id);
+  AppendBigEndian(&bytes, published.frames_end);
+  AppendBigEndian(&bytes, static_cast<uint64_t>(published.time));
+  AppendBigEndian(&bytes, uint64_t{published.note.size()});
+  bytes.append(published.note);
+  const Hash checksum = Sha256({bytes});
+  bytes.append(checksum.view());
+  return bytes;
+}
+
+std::optional<PublishedFile::Slot> DecodeSlot(std::string_view bytes) {
+  if (!bytes.starts_with(kSlotMagic)) return std::nullopt;
+  ByteReader reader(bytes);
+  reader.Take(kSlotMagic.size());
+  PublishedFile::Slot slot;
+  slot.published.sequence = reader.Integer<uint64_t>();
+  slot.boot_id = reader.Take(16);
+  slot.published.frames_end = reader.Integer<uint64_t>();
+  slot.published.time = static_cast<int64_t>(reader.Integer<uint64_t>());
+  const uint64_t note_length = reader.Integer<uint64_t>();
+  if (note_length > kMaxSlotNoteLength) return std::nullopt;
+  slot.published.note = reader.Take(note_length);
+  const std::string_view checksum = reader.Take(kHashLength);
+  if (!reader.ok()) return std::nullopt;
+  const std::string_view body = bytes.substr(0, kSlotHeaderLength + note_length);
+  if (Sha256({body}).view() != checksum) return std::nullopt;
+
+  const Result<Note> note = Note::Parse(slot.published.note);
+  if (!note.has_value()) return std::nullopt;
+  const Result<Checkpoint> checkpoint = Checkpoint::Parse(note->text);
+  if (!checkpoint.has_value()) return std::nullopt;
+  slot.published.head = checkpoint->head;
+  return slot;
+}
+
+}  // namespace
+
+Status PublishedFile::Create(Disk* disk, const Published& first, const std::string& boot_id) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk->Create("checkpoint", 0644));
+  // Written out in full, so that publishing never needs a new block.
+  RETURN_IF_ERROR(file->WriteAt(0, std::string(2 * kPublishedSlotLength, '\0')));
+  RETURN_IF_ERROR(file->WriteAt(SlotOffset(first.sequence), EncodeSlot({first, boot_id})));
+  return file->Sync();
+}
+
+Result<std::unique_ptr<PublishedFile>> PublishedFile::Open(Disk* disk, Access access) {
+  ASSIGN_OR_RETURN(std::unique_ptr<File> file, disk->Open("checkpoint", access));
+  return std::unique_ptr<PublishedFile>(new PublishedFile(std::move(file)));
+}
+
+Result<PublishedFile::Slot> PublishedFile::Read() const {
+  for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
+    std::optional<Slot> newest;
+    for (uint64_t i = 0; i < 2; ++i) {
+      std::string bytes(kPublishedSlotLength, '\0');
+      ASSIGN_OR_RETURN(const size_t length,
+                       file_->ReadAt(SlotOffset(i), bytes.data(), bytes.size()));
+      bytes.resize(length);
+      std::optional<Slot> slot = DecodeSlot(bytes);
+      if (!slot || slot->published.sequence % 2 != i) continue;
+      if (!newest || newest->published.sequence < slot->published.sequence) {
+        newest = std::move(slot);
+      }
+    }
+    if (newest) return std::move(*newest);
+  }
+  return Fail(Code::kCorrupt, "checkpoint: neither slot is valid");
+}
+
+Result<bool> PublishedFile::SaysComplete() const {
+  for (uint64_t i = 0; i < 2; ++i) {
+    std::string bytes(kPublishedSlotLength, '\0');
+    ASSIGN_OR_RETURN(const size_t length, file_->ReadAt(SlotOffset(i), bytes.data(), bytes.size()));
+    bytes.resize(length);
+    const std::optional<Slot> slot = DecodeSlot(bytes);
+    if (slot && slot->boot_id == kCompleteBoot) return true;
+  }
+  return false;
+}
+
+Status PublishedFile::CheckBothSlots() const {
+  for (uint64_t i = 0; i < 2; ++i) {
+    std::string bytes(kPublishedSlotLength, '\0');
+    ASSIGN_OR_RETURN(const size_t length, file_->ReadAt(SlotOffset(i), bytes.data(), bytes.size()));
+    bytes.resize(length);
+    const std::optional<Slot> slot = DecodeSlot(bytes);
+    // Zeros before the first publication into it, and after what it holds.
+    const size_t used = slot ? kSlotHeaderLength + slot->published.note.size() + kHashLength : 0;
+    if (length != kPublishedSlotLength ||
+        bytes.find_first_not_of('\0', used) != std::string::npos) {
+      return Fail(Code::kCorrupt, "checkpoint at byte " + std::to_string(SlotOffset(i)) +
+                                      ": slot " + std::to_string(i) + " is damaged");
+    }
+  }
+  return {};
+}
+
+Result<bool> PublishedFile::IsNewer(uint64_t sequence) const {
+  std::array<char, 16> bytes{};
+  ASSIGN_OR_RETURN(const size_t length,
+                   file_->ReadAt(SlotOffset(sequence + 1), bytes.data(), bytes.size()));
+  if (length != bytes.size()) return Fail(Code::kCorrupt, "checkpoint: shorter than its two slots");
+  return LoadBigEndian<uint64_t>(bytes.data() + 8) > sequence;
+}
+
+Status PublishedFile::Write(const Slot& slot) {
+  // Whole blocks: what a power cut tore is overwritten to its last byte.
+  std::string bytes = EncodeSlot(slot);
+  bytes.resize((bytes.size() + kBlockLength - 1) / kBlockLength * kBlockLength);
+  return file_->WriteAt(SlotOffset(slot.published.sequence), bytes);
+}
+
+}  // namespace logcore

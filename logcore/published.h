@@ -1,0 +1,61 @@
+// The file `checkpoint`: what is published, in two slots that are written in turn, in place.
+//
+//   slot: magic 8 | sequence 8 | boot id 16 | frames end 8 | time 8 | note length 8 | note
+//         | SHA-256 of all this 32
+//
+// The valid slot of the greater sequence counts. Publishing never syncs it: what it says follows
+// from the journal, which is synced. The boot id says in which boot the log's files were last
+// written unsynced; it is zero once all that the slot covers is on the disk, so that a reader that
+// cannot see the journal knows whether it may believe the files after a power cut.
+//
+// Threads: Read() from any; Write() by the holder of the publication lock (store.h).
+
+#ifndef LOGCORE_PUBLISHED_H_
+#define LOGCORE_PUBLISHED_H_
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "logcore/disk.h"
+#include "logcore/result.h"
+#include "logcore/snapshot.h"
+
+namespace logcore {
+
+inline constexpr uint64_t kPublishedSlotLength = 32 * 1024;
+// The boot id that says that all is on the disk.
+inline constexpr std::string_view kCompleteBoot{"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16};
+
+class PublishedFile {
+ public:
+  static Status Create(Disk* disk, const Published& first, const std::string& boot_id);
+  static Result<std::unique_ptr<PublishedFile>> Open(Disk* disk, Access access);
+
+  struct Slot {
+    Published published;
+    std::string boot_id;
+  };
+  // The newest valid slot; kCorrupt if none is. The head in it is parsed from the note, whose
+  // signature is not verified here.
+  Result<Slot> Read() const;
+  // kCorrupt if a slot is neither valid nor empty, or anything stands after its end.
+  Status CheckBothSlots() const;
+  // Whether any slot does: also the older one, which a power cut may make the newest.
+  Result<bool> SaysComplete() const;
+  // Whether a newer slot than `sequence` may be there: one small read.
+  Result<bool> IsNewer(uint64_t sequence) const;
+  // Writes the older slot.
+  Status Write(const Slot& slot);
+  Status Sync() { return file_->Sync(); }
+
+ private:
+  explicit PublishedFile(std::unique_ptr<File> file) : file_(std::move(file)) {}
+  std::unique_ptr<File> file_;
+};
+
+}  // namespace logcore
+
+#endif  // LOGCORE_PUBLISHED_H_

@@ -1,0 +1,148 @@
+#include "logcore/recovery.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "logcore/check.h"
+#include "logcore/edge.h"
+#include "logcore/journal_reader.h"
+
+namespace logcore {
+namespace {
+
+// What is left of a record that was not adopted must never be taken for one again.
+Status EraseTorn(const JournalReader& reader, const JournalPosition& end, File* journal) {
+  for (const uint64_t offset : {end.tail, kRecordsStart}) {
+    ASSIGN_OR_RETURN(const std::optional<RecordHeader> header, reader.Header(offset));
+    if (header && end.sequence < header->sequence) {
+      RETURN_IF_ERROR(journal->WriteAt(offset, std::string(kJournalBlock, '\0')));
+    }
+  }
+  return {};
+}
+
+// Makes the files what they were at `base`, whatever happened to the blocks they ended in.
+Status RestoreBase(const Base& base, bool new_boot, File* journal, LogFiles* files) {
+  if (new_boot) {
+    // Blocks that are right are left alone: a power cut in here would hurt a log that `checkpoint`
+    // says is complete.
+    const Result<std::vector<Block>> present = files->PartialBlocks(base.state.end);
+    if (present.has_value() && *present == base.blocks) return {};
+  } else {
+    // The other slot may hold a newer base, and even be on the disk: it would not have kept the
+    // blocks that are written over now.
+    for (uint64_t i = 0; i < 2; ++i) {
+      std::string slot(kBaseSlotLength, '\0');
+      ASSIGN_OR_RETURN(const size_t length,
+                       journal->ReadAt(i * kBaseSlotLength, slot.data(), slot.size()));
+      slot.resize(length);
+      if (DecodeBase(slot) == base) continue;
+      const std::string zeros(kBaseSlotLength, '\0');
+      RETURN_IF_ERROR(journal->WriteAt(i * kBaseSlotLength, zeros));
+    }
+    RETURN_IF_ERROR(journal->Sync());
+  }
+  return files->WriteBlocks(base.blocks);
+}
+
+Status CheckPublished(const LogFiles& files, const LogState& state, const PublishedFile& published,
+                      bool must_have_checkpoint) {
+  const Result<PublishedFile::Slot> slot = published.Read();
+  if (!slot.has_value()) {
+    if (slot.error().code == Code::kCorrupt && !must_have_checkpoint) return {};
+    return Within("read the newest checkpoint", slot.error());
+  }
+  return CheckCovers(files, state, slot->published.head);
+}
+
+}  // namespace
+
+Status CheckEdge(const LogFiles& files, const CompactRange& range) {
+  ASSIGN_OR_RETURN(const CompactRange edge, ReadEdge(files, range.size()));
+  if (edge != range) {
+    return Fail(Code::kCorrupt, "hashes: the right edge at size " + std::to_string(range.size()) +
+                                    " does not give the root that was committed");
+  }
+  return {};
+}
+
+Status CheckCovers(const LogFiles& files, const LogState& state, const TreeHead& head) {
+  if (state.end.size < head.size) {
+    return Fail(Code::kCorrupt, "journal: ends at size " + std::to_string(state.end.size) +
+                                    ", but a checkpoint of size " + std::to_string(head.size) +
+                                    " was published");
+  }
+  ASSIGN_OR_RETURN(const CompactRange range, ReadEdge(files, head.size));
+  if (range.Root() != head.root) {
+    return Fail(Code::kCorrupt, "hashes: the tree of size " + std::to_string(head.size) +
+                                    " is not the one that was published");
+  }
+  return {};
+}
+
+Status EraseTornBase(File* journal) {
+  for (uint64_t i = 0; i < 2; ++i) {
+    std::string slot(kBaseSlotLength, '\0');
+    ASSIGN_OR_RETURN(const size_t length,
+                     journal->ReadAt(i * kBaseSlotLength, slot.data(), slot.size()));
+    slot.resize(length);
+    const std::string zeros(kBaseSlotLength, '\0');
+    if (slot != zeros && !DecodeBase(slot)) {
+      RETURN_IF_ERROR(journal->WriteAt(i * kBaseSlotLength, zeros));
+    }
+  }
+  return {};
+}
+
+Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& published,
+                          const Head* head, RecoverFrom from,
+                          const std::function<Status(uint64_t sequence)>& note_durable) {
+  std::optional<uint64_t> base_sequence;
+  if (head != nullptr) base_sequence = head->base.sequence;
+  ASSIGN_OR_RETURN(Base base, ReadBase(*journal, base_sequence));
+  // A death alone loses nothing that was written: only the record under way is to be looked at.
+  const bool from_base = from == RecoverFrom::kBase;
+  CHECK(from_base || head != nullptr);
+  LogState state = from_base ? base.state : head->log;
+  if (from_base) RETURN_IF_ERROR(RestoreBase(base, head == nullptr, journal, files));
+  RETURN_IF_ERROR(CheckEdge(*files, state.range));
+
+  // Records after this one may be in the page cache alone.
+  const uint64_t durable = head != nullptr ? head->durable_sequence : UINT64_MAX;
+  const JournalReader reader(journal, base);
+  while (true) {
+    ASSIGN_OR_RETURN(std::optional<JournalRecord> record, reader.After(state));
+    if (!record) break;
+    if (durable < record->header.sequence) {
+      RETURN_IF_ERROR(journal->WriteAt(record->offset, record->bytes));
+      // At once: files that ran ahead of the journal would look like a journal rolled back.
+      RETURN_IF_ERROR(journal->Sync());
+      RETURN_IF_ERROR(note_durable(record->header.sequence));
+    }
+    const LogAppend append{.frames = record->frames(),
+                           .leaf_hashes = record->leaf_hashes,
+                           .completed = &record->completed,
+                           .time = record->header.time};
+    RETURN_IF_ERROR(files->Reserve(state.end, append));
+    ASSIGN_OR_RETURN(state.end, files->Write(state.end, append));
+    state.position = record->end();
+    state.chain = record->header.mac;
+    state.range = std::move(record->range);
+  }
+  if (head != nullptr && state.position.sequence < durable) {
+    return Fail(Code::kCorrupt, "journal: record " + std::to_string(state.position.sequence + 1) +
+                                    " was committed and is damaged");
+  }
+  RETURN_IF_ERROR(reader.CheckNothingLater(state.position.sequence));
+  RETURN_IF_ERROR(files->CheckLengths(state.end));
+  RETURN_IF_ERROR(CheckEdge(*files, state.range));
+  // A power cut may tear both slots of the checkpoint; nothing else may.
+  RETURN_IF_ERROR(CheckPublished(*files, state, published, head != nullptr));
+  RETURN_IF_ERROR(EraseTorn(reader, state.position, journal));
+  RETURN_IF_ERROR(journal->Sync());
+  if (from_base) RETURN_IF_ERROR(files->Sync(base.state.end.size, state.end.size));
+  return Recovered{std::move(base), state};
+}
+
+}  // namespace logcore

@@ -1,0 +1,162 @@
+#include "logcore/segments.h"
+
+#include <algorithm>
+
+#include "logcore/bytes.h"
+#include "logcore/entry_bundle.h"
+
+namespace logcore {
+namespace {
+
+// Everyone may read a log's bytes who may enter its directory; only its owner writes.
+constexpr unsigned kFileMode = 0644;
+constexpr uint64_t kFramesStep = 1 << 20;
+constexpr uint64_t kIndexStep = kSegmentEntries / kIndexStride * kIndexRowLength;  // All of it.
+constexpr size_t kWindowLength = 4096;
+
+}  // namespace
+
+std::string SegmentName(uint64_t number) {
+  return "entries/" + std::to_string(number);
+}
+
+std::string SegmentIndexName(uint64_t number) {
+  return SegmentName(number) + ".index";
+}
+
+tl::unexpected<Error> FailCorrupt(const std::string& file, uint64_t offset, std::string_view why) {
+  return Fail(Code::kCorrupt,
+              file + " at byte " + std::to_string(offset) + ": " + std::string(why));
+}
+
+Status ReadExactly(const File& file, const std::string& name, uint64_t offset, char* out,
+                   size_t length) {
+  ASSIGN_OR_RETURN(const size_t count, file.ReadAt(offset, out, length));
+  if (count != length) return FailCorrupt(name, offset + count, "the file ends too early");
+  return {};
+}
+
+Status Reservation::Extend(File* file, uint64_t length, uint64_t step) {
+  if (length <= length_) return {};
+  uint64_t goal = (length + step - 1) / step * step;
+  Status status = file->Allocate(goal);
+  if (!status.has_value() && status.error().code == Code::kNoSpace) {
+    goal = length;  // The disk is nearly full: take only what is needed.
+    status = file->Allocate(goal);
+  }
+  if (status.has_value()) length_ = goal;
+  return status;
+}
+
+Result<uint64_t> Segment::Base() const {
+  const uint64_t known = base_;
+  if (known != kUnknown) return known;
+  char row[kIndexRowLength];
+  RETURN_IF_ERROR(ReadExactly(*index_, index_name_, 0, row, sizeof(row)));
+  const uint64_t base = LoadBigEndian<uint64_t>(row);
+  // Each of the entries before takes at least a header, and at most a frame of the longest.
+  const uint64_t before = number_ * kSegmentEntries;
+  if (base / kFrameHeaderLength < before ||
+      before * (kFrameHeaderLength + kMaxEntryLength) < base) {
+    return FailCorrupt(index_name_, 0, "no possible offset");
+  }
+  base_ = base;
+  return base;
+}
+
+Result<uint64_t> Segment::Row(uint64_t row) const {
+  ASSIGN_OR_RETURN(const uint64_t base, Base());
+  if (row == 0) return base;
+  const uint64_t place = row * kIndexRowLength;
+  char bytes[kIndexRowLength];
+  RETURN_IF_ERROR(ReadExactly(*index_, index_name_, place, bytes, sizeof(bytes)));
+  const uint64_t offset = LoadBigEndian<uint64_t>(bytes);
+  const uint64_t before = row * kIndexStride;
+  if (offset < base + before * kFrameHeaderLength ||
+      base + before * (kFrameHeaderLength + kMaxEntryLength) < offset) {
+    return FailCorrupt(index_name_, place, "no possible offset");
+  }
+  return offset;
+}
+
+Status Segment::Reserve(uint64_t frames_length, uint64_t index_length) {
+  RETURN_IF_ERROR(frames_room_.Extend(frames_.get(), frames_length, kFramesStep));
+  return index_room_.Extend(index_.get(), index_length, kIndexStep);
+}
+
+std::shared_ptr<Segment> Segments::Find(uint64_t number) const {
+  const auto found = std::find_if(open_.begin(), open_.end(), [number](const auto& segment) {
+    return segment->number() == number;
+  });
+  if (found == open_.end()) return nullptr;
+  open_.splice(open_.begin(), open_, found);
+  return open_.front();
+}
+
+Result<std::shared_ptr<Segment>> Segments::Open(uint64_t number) const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::shared_ptr<Segment> segment = Find(number)) return segment;
+  }
+  Result<std::unique_ptr<File>> frames = disk_->Open(SegmentName(number), access_);
+  Result<std::unique_ptr<File>> index = disk_->Open(SegmentIndexName(number), access_);
+  for (const auto* file : {&frames, &index}) {
+    if (file->has_value()) continue;
+    const Error& error = file->error();
+    return Fail(error.code == Code::kNotFound ? Code::kCorrupt : error.code, error.message);
+  }
+  const std::lock_guard lock(mutex_);
+  // Another thread may have been faster. There must be one only: it remembers what is reserved.
+  if (std::shared_ptr<Segment> segment = Find(number)) return segment;
+  open_.push_front(
+      std::make_shared<Segment>(number, std::move(frames).value(), std::move(index).value()));
+  if (kMaxOpenSegments < open_.size()) open_.pop_back();
+  return open_.front();
+}
+
+Result<std::shared_ptr<Segment>> Segments::Create(uint64_t number) {
+  for (const std::string& name : {SegmentName(number), SegmentIndexName(number)}) {
+    const Result<std::unique_ptr<File>> file = disk_->Create(name, kFileMode);
+    if (!file.has_value() && file.error().code != Code::kExists) {
+      return tl::unexpected<Error>(file.error());
+    }
+  }
+  RETURN_IF_ERROR(disk_->SyncDirectory("entries"));
+  return Open(number);
+}
+
+Result<FrameWalk> FrameWalk::Begin(std::shared_ptr<const Segment> segment, uint64_t index,
+                                   uint64_t offset, uint64_t limit) {
+  FrameWalk walk;
+  ASSIGN_OR_RETURN(walk.base_, segment->Base());
+  walk.segment_ = std::move(segment);
+  walk.index_ = index;
+  walk.offset_ = offset;
+  walk.limit_ = limit;
+  return walk;
+}
+
+Status FrameWalk::Step() {
+  const uint64_t place = offset_ - base_;
+  if (window_offset_ + window_.size() < place + kFrameHeaderLength) {
+    window_.resize(kWindowLength);
+    ASSIGN_OR_RETURN(const size_t length,
+                     segment_->frames()->ReadAt(place, window_.data(), window_.size()));
+    window_.resize(length);
+    window_offset_ = place;
+  }
+  if (window_offset_ + window_.size() < place + kFrameHeaderLength) {
+    return FailCorrupt(segment_->frames_name(), place, "the file ends too early");
+  }
+  const uint64_t next = offset_ + kFrameHeaderLength +
+                        LoadBigEndian<uint16_t>(window_.data() + (place - window_offset_));
+  if (limit_ < next) {
+    return FailCorrupt(segment_->frames_name(), place,
+                       "the length of entry " + std::to_string(index_) + " leads outside");
+  }
+  offset_ = next;
+  ++index_;
+  return {};
+}
+
+}  // namespace logcore

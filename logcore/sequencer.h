@@ -1,0 +1,89 @@
+// Sequencer: takes entries from many threads, gives them their order, commits them in batches, and
+// answers everybody when their entries are durable and when they are published. Group commit
+// without timers: while one batch is being flushed, the next one gathers.
+//
+//   Submit --> queue --> batch --Commit--> durable (on_durable) --Publish--> published
+//
+// Three threads, started by Start and joined by Stop: the committing one, the publishing one, and
+// one that keeps the journal from filling up. Callbacks run on the first two, or on the caller's if
+// there is nothing to wait for; no lock is held then. They must not block, nor call Append or Stop.
+// Nothing here blocks, except Append and Stop.
+//
+// Methods from any thread. Tested by tests/logcore/sequencer_test.cc.
+
+#ifndef LOGCORE_SEQUENCER_H_
+#define LOGCORE_SEQUENCER_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "logcore/hash.h"
+#include "logcore/result.h"
+#include "logcore/store.h"
+
+namespace logcore {
+
+struct SequencerOptions {
+  size_t batch_length = 1 << 20;   // frames in one record, as far as submissions allow
+  size_t queue_length = 64 << 20;  // frames that may wait before Full() says so
+  // 0: publish with every commit. Else at most one publication in this time.
+  std::chrono::milliseconds checkpoint_interval{0};
+};
+
+struct Appended {
+  uint64_t first_index = 0;
+  std::span<const Hash> leaf_hashes;  // valid during the callback
+};
+
+// Entries that travel together: all of them are committed by one record, or none is.
+struct Submission {
+  std::string frames;  // `count` whole, valid frames, at least one
+  uint64_t count = 0;
+  std::function<void(const Result<Appended>&)> on_durable;  // called exactly once; may be empty
+};
+
+class Sequencer {
+ public:
+  // The store is open for appending and outlives the sequencer.
+  static std::unique_ptr<Sequencer> Start(Store* store, const SequencerOptions& options);
+  ~Sequencer();  // Stops.
+
+  // Numbers submissions, from 1 on, in the order of the log.
+  using Ticket = uint64_t;
+
+  // Queues; never blocks, never refuses: callers that may wait ask Full() first. After an error
+  // that stops the log, or Stop, on_durable gets that error at once.
+  Ticket Submit(Submission submission);
+  // Takes a submission back that no batch has taken yet: true if so, and on_durable will not be
+  // called. False: it is being committed, or was.
+  bool Cancel(Ticket ticket);
+  // The newest ticket given out; 0 if there is none.
+  Ticket Newest() const;
+  // Calls `done` once each submission up to `ticket` has failed, was cancelled, or is published.
+  // The status is the publication's.
+  void WhenPublished(Ticket ticket, std::function<void(const Status&)> done);
+  // Whether more waits than the queue should hold.
+  bool Full() const;
+  // Calls `ready` (once) when the queue is no longer full.
+  void WhenNotFull(std::function<void()> ready);
+
+  // Submit, and wait until it is durable: the index.
+  Result<uint64_t> Append(std::string_view entry);
+
+  // Commits and publishes what was submitted, answers everybody, ends the threads.
+  void Stop();
+
+ private:
+  class Impl;
+  explicit Sequencer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace logcore
+
+#endif  // LOGCORE_SEQUENCER_H_

@@ -1,0 +1,255 @@
+#include "logcore/snapshot.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "logcore/check.h"
+#include "logcore/entry_bundle.h"
+
+namespace logcore {
+namespace {
+
+tl::unexpected<Error> NotInTree(const std::string& what, uint64_t size) {
+  return Fail(Code::kNotFound, what + " is not in a tree of size " + std::to_string(size));
+}
+
+// "entries/0: entries 256 to 511: WHY".
+tl::unexpected<Error> FailEntries(uint64_t first, uint64_t end, std::string_view why) {
+  std::string what = first + 1 == end ? "entry " : "entries ";
+  what += std::to_string(first);
+  if (first + 1 != end) what += " to " + std::to_string(end - 1);
+  return Fail(Code::kCorrupt,
+              SegmentName(first / kSegmentEntries) + ": " + what + ": " + std::string(why));
+}
+
+}  // namespace
+
+int Verified::Width(int level, uint64_t index) const {
+  const std::lock_guard lock(mutex_);
+  const Level& tiles = levels_[static_cast<size_t>(level + 1)];
+  if (index < tiles.full.size() && tiles.full[index]) return kTileWidth;
+  return index == tiles.edge_index ? tiles.edge_width : 0;
+}
+
+void Verified::Add(const TileId& id) {
+  const std::lock_guard lock(mutex_);
+  Level& tiles = levels_[static_cast<size_t>(id.level + 1)];
+  if (id.width == kTileWidth) {
+    if (tiles.full.size() <= id.index) tiles.full.resize(id.index + 1);
+    tiles.full[id.index] = true;
+  } else if (std::pair(tiles.edge_index, tiles.edge_width) < std::pair(id.index, id.width)) {
+    // An older snapshot's edge is not worth a place: in newer ones it is part of a full tile.
+    tiles.edge_index = id.index;
+    tiles.edge_width = id.width;
+  }
+}
+
+Snapshot::Snapshot(Published published, std::shared_ptr<const LogFiles> files,
+                   std::shared_ptr<Verified> verified)
+    : published_(std::move(published)), files_(std::move(files)), verified_(std::move(verified)) {}
+
+// ---- Tiles
+
+// The partial tiles of all levels give the published root together, or none of them is believed.
+// They are kept, so that what is given out are the very bytes that were hashed.
+Result<const EdgeTiles*> Snapshot::VerifiedEdge() const {
+  const std::lock_guard lock(edge_mutex_);
+  if (edge_) return &*edge_;
+  ASSIGN_OR_RETURN(EdgeTiles edge, ReadEdgeTiles(*files_, size()));
+  const CompactRange range = CoverOf(edge, size());
+  if (range.Root() != published_.head.root) {
+    return Fail(Code::kCorrupt, "hashes: the right edge of the tree of size " +
+                                    std::to_string(size()) + " does not give the published root");
+  }
+  for (int level = 0; level < kTileLevels; ++level) {
+    const int width = PartialWidth(level, size());
+    if (width != 0) verified_->Add({level, FullTiles(level, size()), width});
+  }
+  edge_ = std::move(edge);
+  return &*edge_;
+}
+
+// Nodes of one tile, from node `first` of its level on; verified. A full tile's root is a node of
+// the tile above: that is the recursion, and the edge of the tree ends it.
+Status Snapshot::ReadNodes(int level, uint64_t first, std::span<Hash> out) const {
+  const uint64_t index = first / kTileWidth;
+  const size_t skip = first % kTileWidth;
+  CHECK(skip + out.size() <= kTileWidth && first + out.size() <= NodeCount(level, size()));
+  if (verified_->Covers({level, index, static_cast<int>(skip + out.size())})) {
+    return files_->ReadNodes(level, first, out);
+  }
+  if (index == FullTiles(level, size())) {
+    ASSIGN_OR_RETURN(const EdgeTiles* const edge, VerifiedEdge());
+    std::copy_n((*edge)[static_cast<size_t>(level)].begin() + static_cast<ptrdiff_t>(skip),
+                out.size(), out.begin());
+    return {};
+  }
+  std::vector<Hash> nodes(kTileWidth);
+  RETURN_IF_ERROR(files_->ReadNodes(level, index * kTileWidth, nodes));
+  Hash parent;
+  RETURN_IF_ERROR(ReadNodes(level + 1, index, std::span(&parent, 1)));
+  std::vector<Hash> scratch = nodes;
+  if (PerfectRoot(scratch) != parent) {
+    return Fail(Code::kCorrupt, "hashes/" + std::to_string(level) + ": tile " +
+                                    std::to_string(index) + " does not give node " +
+                                    std::to_string(index) + " of hashes/" +
+                                    std::to_string(level + 1));
+  }
+  verified_->Add({level, index, kTileWidth});
+  std::copy_n(nodes.begin() + static_cast<ptrdiff_t>(skip), out.size(), out.begin());
+  return {};
+}
+
+Result<std::string> Snapshot::Tile(const TileId& id) const {
+  if (id.level < 0 || !TileExists(id, size())) return NotInTree(TilePath(id), size());
+  std::vector<Hash> nodes(static_cast<size_t>(id.width));
+  RETURN_IF_ERROR(ReadNodes(id.level, id.index * kTileWidth, nodes));
+  return std::string(reinterpret_cast<const char*>(nodes.data()), nodes.size() * kHashLength);
+}
+
+Result<uint64_t> Snapshot::TileLength(const TileId& id) const {
+  if (!TileExists(id, size())) return NotInTree(TilePath(id), size());
+  const uint64_t width = static_cast<uint64_t>(id.width);
+  if (id.level != kEntriesLevel) return width * kHashLength;
+  const uint64_t first = id.index * kTileWidth;
+  ASSIGN_OR_RETURN(const uint64_t begin, files_->FrameOffset(first, size()));
+  ASSIGN_OR_RETURN(const uint64_t end, files_->FrameOffset(first + width, size()));
+  if (end < begin) return FailEntries(first, first + width, "the offsets do not fit together");
+  return end - begin;
+}
+
+Result<Hash> Snapshot::LeafHash(uint64_t index) const {
+  return Node(0, index);
+}
+
+Result<Hash> Snapshot::Node(int height, uint64_t index) const {
+  CHECK(0 <= height);
+  if (height >= 63 || (size() >> height) <= index) {
+    return NotInTree("node " + std::to_string(index) + " of height " + std::to_string(height),
+                     size());
+  }
+  const int above = height % 8;
+  std::vector<Hash> nodes(size_t{1} << above);
+  RETURN_IF_ERROR(ReadNodes(height / 8, index << above, nodes));
+  return PerfectRoot(nodes);
+}
+
+// ---- Entries
+
+// Frames of entries [from, to) of a bundle, as they are when verified: what is not yet is read to
+// the end of the bundle in this tree, and hashed before anything of it is given out.
+Result<std::string> Snapshot::ReadBundle(uint64_t bundle, int from, int to) const {
+  const uint64_t first = bundle * kTileWidth;
+  const int known = verified_->Width(kEntriesLevel, bundle);
+  if (to <= known) {
+    return files_->ReadFrames(first + static_cast<uint64_t>(from), static_cast<uint64_t>(to - from),
+                              size());
+  }
+  const bool full = bundle < FullTiles(kEntriesLevel, size());
+  const int whole = full ? kTileWidth : PartialWidth(kEntriesLevel, size());
+  const int begin = std::min(from, known);
+  const uint64_t count = static_cast<uint64_t>(whole - begin);
+  ASSIGN_OR_RETURN(std::string frames,
+                   files_->ReadFrames(first + static_cast<uint64_t>(begin), count, size()));
+  const Result<std::vector<std::string_view>> entries = ParseFrames(frames, count);
+  if (!entries.has_value()) {
+    return FailEntries(first, first + static_cast<uint64_t>(whole), entries.error().message);
+  }
+  // Where the frame of entry `i` of the bundle begins.
+  const auto place = [&](int i) {
+    if (i == whole) return frames.size();
+    const std::string_view entry = (*entries)[static_cast<size_t>(i - begin)];
+    return static_cast<size_t>(entry.data() - frames.data()) - kFrameHeaderLength;
+  };
+  std::vector<Hash> stored(static_cast<size_t>(whole - known));
+  std::vector<Hash> computed(stored.size());
+  RETURN_IF_ERROR(ReadNodes(0, first + static_cast<uint64_t>(known), stored));
+  HashLeafFrames(std::string_view(frames).substr(place(known)), computed);
+  if (computed != stored) {
+    const auto bad = std::mismatch(computed.begin(), computed.end(), stored.begin()).first;
+    const uint64_t index =
+        first + static_cast<uint64_t>(known) + static_cast<uint64_t>(bad - computed.begin());
+    return FailEntries(index, index + 1, "the hash is not the one in the tree");
+  }
+  verified_->Add({kEntriesLevel, bundle, whole});
+  return frames.substr(place(from), place(to) - place(from));
+}
+
+// Frames of entries [first, end): one read, where all of them were verified before.
+Result<std::string> Snapshot::ReadEntries(uint64_t first, uint64_t end) const {
+  CHECK(first < end && end <= size());
+  const auto width = [&](uint64_t bundle) {
+    return static_cast<int>(std::min<uint64_t>(end - bundle * kTileWidth, kTileWidth));
+  };
+  const uint64_t last_bundle = (end - 1) / kTileWidth;
+  bool covered = true;
+  for (uint64_t bundle = first / kTileWidth; covered && bundle <= last_bundle; ++bundle) {
+    covered = verified_->Covers({kEntriesLevel, bundle, width(bundle)});
+  }
+  if (covered) return files_->ReadFrames(first, end - first, size());
+  std::string frames;
+  for (uint64_t bundle = first / kTileWidth; bundle <= last_bundle; ++bundle) {
+    const uint64_t from = std::max(first, bundle * kTileWidth) % kTileWidth;
+    ASSIGN_OR_RETURN(const std::string part,
+                     ReadBundle(bundle, static_cast<int>(from), width(bundle)));
+    frames += part;
+  }
+  return frames;
+}
+
+Result<std::string> Snapshot::Bundle(const TileId& id) const {
+  if (id.level != kEntriesLevel || !TileExists(id, size())) return NotInTree(TilePath(id), size());
+  return ReadBundle(id.index, 0, id.width);
+}
+
+Result<std::string> Snapshot::Entry(uint64_t index) const {
+  if (index >= size()) return NotInTree("entry " + std::to_string(index), size());
+  ASSIGN_OR_RETURN(const std::string frames, ReadEntries(index, index + 1));
+  const auto entries = ParseFrames(frames, 1);
+  if (!entries.has_value()) return FailEntries(index, index + 1, entries.error().message);
+  return std::string(entries->front());
+}
+
+Result<uint64_t> Snapshot::EntryLength(uint64_t index) const {
+  if (index >= size()) return NotInTree("entry " + std::to_string(index), size());
+  ASSIGN_OR_RETURN(const uint64_t begin, files_->FrameOffset(index, size()));
+  ASSIGN_OR_RETURN(const uint64_t end, files_->FrameOffset(index + 1, size()));
+  if (end < begin + kFrameHeaderLength || begin + kFrameHeaderLength + kMaxEntryLength < end) {
+    return FailEntries(index, index + 1, "no possible length");
+  }
+  return end - begin - kFrameHeaderLength;
+}
+
+Result<std::string> Snapshot::Log(uint64_t offset, size_t length) const {
+  if (offset >= LogLength() || length == 0) return std::string();
+  const uint64_t end = offset + std::min<uint64_t>(length, LogLength() - offset);
+  ASSIGN_OR_RETURN(const uint64_t first, files_->FindText(offset, size()));
+  const Result<uint64_t> found = files_->FindText(end - 1, size());
+  if (!found.has_value() && found.error().code == Code::kInvalid) {
+    return FailEntries(first, size(), "fewer bytes than were published");
+  }
+  ASSIGN_OR_RETURN(const uint64_t last, found);
+  ASSIGN_OR_RETURN(const uint64_t begin, files_->FrameOffset(first, size()));
+  const uint64_t start = begin - first;
+  if (last < first || offset < start)
+    return FailEntries(first, last + 1, "the offsets do not fit together");
+  ASSIGN_OR_RETURN(const std::string frames, ReadEntries(first, last + 1));
+  const auto entries = ParseFrames(frames, last + 1 - first);
+  if (!entries.has_value()) return FailEntries(first, last + 1, entries.error().message);
+  std::string text;
+  text.reserve(frames.size());
+  for (const std::string_view entry : *entries) {
+    text += entry;
+    text += '\n';
+  }
+  if (start + text.size() < end)
+    return FailEntries(first, last + 1, "the offsets do not fit together");
+  return text.substr(offset - start, end - offset);
+}
+
+Result<int64_t> Snapshot::Time(uint64_t index) const {
+  if (index >= size()) return NotInTree("entry " + std::to_string(index), size());
+  return files_->Time(index);
+}
+
+}  // namespace logcore

@@ -1,0 +1,142 @@
+// Store: one log in one directory. README.md draws the files; journal.h, published.h and
+// log_files.h say what is in them.
+//
+// Commit() is the heart: everything goes through the journal, with its bytes, in one write and one
+// sync, and only then into the log's files, unsynced. Publish() makes what was committed visible
+// under a signed checkpoint. Readers see published snapshots only.
+//
+// Any number of processes may have a store open for appending: the lock file's lock is held for
+// each commit, and its *head* tells the next one what the last one did.
+//
+// Threads: Latest() from any; Commit() from one thread, Publish() from one thread, AdvanceBase()
+// from one thread: three different ones, if you like. Sequencer (sequencer.h) does just that.
+// Tested by tests/logcore/store_test.cc and tests/crash.
+
+#ifndef LOGCORE_STORE_H_
+#define LOGCORE_STORE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "logcore/disk.h"
+#include "logcore/journal.h"
+#include "logcore/log_files.h"
+#include "logcore/note.h"
+#include "logcore/published.h"
+#include "logcore/result.h"
+#include "logcore/snapshot.h"
+
+namespace logcore {
+
+struct StoreOptions {
+  // POSIX seconds. Steps of the clock are taken in: a log's times never go back.
+  std::function<int64_t()> clock;
+};
+
+struct InitOptions {
+  std::string origin;
+  std::optional<SignerKey> key;  // Its name must be the origin. None: a new one is made.
+  uint64_t journal_length = kDefaultJournalLength;
+};
+
+// What `config` says.
+struct StoreConfig {
+  std::string origin;
+  VerifierKey vkey;
+  std::string filesystem;   // Disk::FilesystemId() at home
+  uint64_t lock_inode = 0;  // inode of `lock` at home
+};
+
+// Entries on their way into the log: the bytes of one journal record, built in place.
+class Batch {
+ public:
+  Batch();
+  void Clear();
+  // `frames` are `count` whole, valid frames (entry_bundle.h).
+  void Append(std::string_view frames, uint64_t count);
+  uint64_t count() const { return count_; }
+  std::string_view frames() const;
+
+ private:
+  friend class Store;
+  std::string record_;  // room for the record's header, then the frames
+  uint64_t count_ = 0;
+};
+
+struct Committed {
+  uint64_t first_index = 0;
+  std::vector<Hash> leaf_hashes;
+};
+
+class Writer;
+
+class Store {
+ public:
+  // Creates a store in an empty directory; durable when it returns. Returns the verifier key.
+  // kExists if the directory is not empty.
+  static Result<VerifierKey> Init(Disk* disk, const InitOptions& init, const StoreOptions& options);
+
+  enum class Mode {
+    kReadOnly,  // No key, no lock, no journal: read permission is enough.
+    kAppend,    // Recovers first, if the last writer died or the machine went down.
+  };
+  // Never creates anything. Refuses (kCorrupt) what is damaged, (kReadOnly) a copy opened for
+  // appending, (kDenied) a key that others can read, (kBusy) a read-only opening after a power cut
+  // before any writer has recovered. The disk must outlive the store.
+  static Result<std::unique_ptr<Store>> Open(Disk* disk, Mode mode, const StoreOptions& options);
+
+  // Makes a copied or restored store appendable here, once `newest` (a signed checkpoint, the
+  // newest that anybody saw) is shown to be covered by it. Recovers it and reads all of it.
+  static Status Adopt(Disk* disk, std::string_view newest, const StoreOptions& options);
+
+  // Reads `config` alone.
+  static Result<StoreConfig> ReadConfig(Disk* disk);
+
+  ~Store();
+
+  const StoreConfig& config() const { return config_; }
+  // The newest published snapshot, by whichever process. One pread when nothing is new.
+  Result<std::shared_ptr<const Snapshot>> Latest();
+
+  // Makes the batch's entries durable, and gives them their indexes. Any error means that none of
+  // them will be acknowledged: after kNoSpace, kTooLarge or kReadOnly none was added; after kIo or
+  // kCorrupt it is unknown, and this store takes no more.
+  Result<Committed> Commit(Batch* batch);
+  // Publishes all that is committed, by whichever process. Nothing to do is success.
+  // Returns the published size. Also what a writer that died had committed is published so.
+  Result<uint64_t> Publish();
+  // How much of the journal is in use, 0 to 1, as of the last Commit. From any thread.
+  double JournalUse() const;
+  // Makes the log's files durable up to now, and frees the journal before it.
+  Status AdvanceBase();
+  // AdvanceBase, and marks the store as complete on the disk. Nothing may be appended after.
+  Status Close();
+
+  // The largest frames a Batch may hold.
+  uint64_t max_batch_length() const;
+
+ private:
+  explicit Store(StoreConfig config);
+  Status OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool force_recovery);
+  Status CheckSegments(Disk* disk, uint64_t size, uint64_t frames_end) const;
+  // The newest slot, if readers in this boot may believe it.
+  Result<Published> BelievablePublished(Disk* disk) const;
+
+  const StoreConfig config_;
+  std::shared_ptr<LogFiles> files_;
+  std::shared_ptr<Verified> verified_;
+  std::unique_ptr<PublishedFile> published_;
+  std::unique_ptr<Writer> writer_;  // none when read-only
+
+  std::mutex latest_mutex_;
+  std::shared_ptr<const Snapshot> latest_;
+};
+
+}  // namespace logcore
+
+#endif  // LOGCORE_STORE_H_

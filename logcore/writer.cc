@@ -1,0 +1,397 @@
+#include "logcore/writer.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "logcore/check.h"
+#include "logcore/checkpoint.h"
+#include "logcore/edge.h"
+#include "logcore/journal_reader.h"
+#include "logcore/recovery.h"
+
+namespace logcore {
+namespace {
+
+enum LockNumber : int { kTurnstile = 0, kCommit = 1, kPublish = 2, kBase = 3 };
+
+// A torn head can only be seen by who reads it without the commit lock, and only for the moment of
+// one small write.
+constexpr int kReadHeadAttempts = 1000;
+
+// One of the locks, with its mutex; released by the destructor.
+class Held {
+ public:
+  static Result<std::unique_ptr<Held>> Take(std::mutex* mutex, File* file, int which) {
+    std::unique_lock<std::mutex> in_process(*mutex);
+    if (which == kCommit) RETURN_IF_ERROR(file->Lock(kTurnstile));
+    const Status status = file->Lock(which);
+    if (which == kCommit) file->Unlock(kTurnstile);
+    RETURN_IF_ERROR(status);
+    return std::unique_ptr<Held>(new Held(std::move(in_process), file, which));
+  }
+  ~Held() { file_->Unlock(which_); }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+
+ private:
+  Held(std::unique_lock<std::mutex> in_process, File* file, int which)
+      : in_process_(std::move(in_process)), file_(file), which_(which) {}
+  std::unique_lock<std::mutex> in_process_;
+  File* const file_;
+  const int which_;
+};
+
+Error Stopped() {
+  return {Code::kReadOnly, "append: the log stopped after an error; mount or open it again"};
+}
+
+double UseOf(const JournalPosition& base, const JournalPosition& tail, uint64_t journal_length) {
+  const uint64_t ring = journal_length - kRecordsStart;
+  if (base.sequence == tail.sequence) return 0;
+  const uint64_t used = (ring + tail.tail - base.tail) % ring;
+  return used == 0 ? 1.0 : static_cast<double>(used) / static_cast<double>(ring);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Writer>> Writer::Open(Disk* disk, SignerKey key, LogFiles* files,
+                                             PublishedFile* published,
+                                             std::function<int64_t()> clock, bool force_recovery) {
+  std::unique_ptr<Writer> writer(new Writer(std::move(key), files, published, std::move(clock)));
+  ASSIGN_OR_RETURN(writer->boot_id_, disk->BootId());
+  ASSIGN_OR_RETURN(writer->lock_, disk->Open("lock", Access::kReadWrite));
+  ASSIGN_OR_RETURN(writer->journal_, disk->Open("journal", Access::kReadWrite));
+  ASSIGN_OR_RETURN(writer->base_journal_, disk->Open("journal", Access::kReadWrite));
+  RETURN_IF_ERROR(writer->RecoverOrResume(force_recovery));
+  return writer;
+}
+
+Status Writer::RecoverOrResume(bool force_recovery) {
+  ASSIGN_OR_RETURN(const auto held_base, Held::Take(&base_mutex_, lock_.get(), kBase));
+  ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
+  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead());
+  if (head && (force_recovery || head->boot_id != boot_id_)) head.reset();
+  may_lack_checkpoint_ = force_recovery;
+  std::optional<uint64_t> base_sequence;
+  if (head) base_sequence = head->base.sequence;
+  ASSIGN_OR_RETURN(const Base base, ReadBase(*journal_, base_sequence));
+  mac_key_ = base.key;
+  journal_length_ = base.journal_length;
+  if (!head || head->state != HeadState::kIdle || head->advancing) {
+    if (head && head->complete) {
+      RETURN_IF_ERROR(MarkIncomplete());
+      head->complete = false;
+    }
+    const bool died_in_commit = head && head->state == HeadState::kCommitting && !head->advancing;
+    ASSIGN_OR_RETURN(const Recovered recovered,
+                     RunRecovery(head ? &*head : nullptr,
+                                 died_in_commit ? RecoverFrom::kHead : RecoverFrom::kBase));
+    const LogState& start = recovered.base.state;
+    const Result<PublishedFile::Slot> slot = published_->Read();
+    bool complete = head && head->complete;
+    if (!head) {
+      ASSIGN_OR_RETURN(complete, published_->SaysComplete());
+    }
+    if (!head && !force_recovery && !slot.has_value() && slot.error().code == Code::kCorrupt) {
+      // Before the head says that this boot has recovered: another boot only may lack a checkpoint.
+      ASSIGN_OR_RETURN(const auto held_publish, Held::Take(&publish_mutex_, lock_.get(), kPublish));
+      RETURN_IF_ERROR(PublishAfter(std::nullopt, recovered.state));
+    }
+    head = Head{boot_id_,
+                HeadState::kIdle,
+                start.position,
+                start.end.size,
+                recovered.state,
+                complete,
+                recovered.state.position.sequence};
+    RETURN_IF_ERROR(WriteHead(*head));
+  } else {
+    RETURN_IF_ERROR(CheckEdge(*files_, head->log.range));
+  }
+  RETURN_IF_ERROR(EraseTornBase(journal_.get()));
+  opened_ = head->log;
+  journal_use_ = UseOf(head->base, head->log.position, journal_length_);
+  return {};
+}
+
+// `head`: null in a new boot. Nothing needs to be noted then: all that can be read is on the disk.
+Result<Recovered> Writer::RunRecovery(Head* head, RecoverFrom from) {
+  return Recover(journal_.get(), files_, *published_, head, from, [this, head](uint64_t sequence) {
+    head->durable_sequence = sequence;
+    return WriteHead(*head);
+  });
+}
+
+// In a living process: who was advancing the base died.
+Status Writer::RecoverFromBase(Head* head) {
+  const Result<Recovered> recovered = RunRecovery(head, RecoverFrom::kBase);
+  if (!recovered.has_value()) return Poison(*head, recovered.error());
+  head->log = recovered->state;
+  head->durable_sequence = head->log.position.sequence;
+  head->advancing = false;
+  return WriteHead(*head);
+}
+
+uint64_t Writer::max_frames_length() const {
+  // A quarter of the ring: room for one while three are being freed.
+  const uint64_t length = (journal_length_ - kRecordsStart) / 4 / kJournalBlock * kJournalBlock;
+  return length - kRecordHeaderLength;
+}
+
+Result<std::optional<Head>> Writer::ReadHead() const {
+  std::string bytes(kMaxHeadLength, '\0');
+  ASSIGN_OR_RETURN(const size_t length, lock_->ReadAt(0, bytes.data(), bytes.size()));
+  bytes.resize(length);
+  return DecodeHead(bytes);
+}
+
+// In full length: nothing of a longer one is left after it.
+Status Writer::WriteHead(const Head& head) {
+  std::string bytes = EncodeHead(head);
+  bytes.resize(kMaxHeadLength, '\0');
+  return lock_->WriteAt(0, bytes);
+}
+
+tl::unexpected<Error> Writer::Poison(Head head, Error why) {
+  stopped_ = true;
+  head.state = HeadState::kPoisoned;
+  const Status written = WriteHead(head);
+  if (!written.has_value()) why.message += "; and " + written.error().message;
+  // Whatever it was, to the caller it is an error of the disk whose outcome is unknown.
+  if (why.code != Code::kCorrupt) why.code = Code::kIo;
+  return tl::unexpected<Error>(std::move(why));
+}
+
+Result<Head> Writer::HeadForAppend() {
+  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead());
+  if (!head || head->boot_id != boot_id_) {
+    return Fail(Code::kCorrupt, "lock: its head was overwritten");
+  }
+  if (head->state == HeadState::kPoisoned) {
+    stopped_ = true;
+    return tl::unexpected<Error>(Stopped());
+  }
+  if (head->state == HeadState::kCommitting) {  // Its writer died: it would hold the lock else.
+    const Result<Recovered> recovered = RunRecovery(&*head, RecoverFrom::kHead);
+    if (!recovered.has_value()) return Poison(*head, recovered.error());
+    head->state = HeadState::kIdle;
+    head->log = recovered->state;
+    head->durable_sequence = head->log.position.sequence;
+    RETURN_IF_ERROR(WriteHead(*head));
+  }
+  return std::move(*head);
+}
+
+Result<uint64_t> Writer::Commit(std::string* record, std::span<const Hash> leaf_hashes) {
+  CHECK(record->size() > kRecordHeaderLength && !leaf_hashes.empty());
+  const uint64_t frames_length = record->size() - kRecordHeaderLength;
+  if (max_frames_length() < frames_length) {
+    return Fail(Code::kTooLarge, "append: " + std::to_string(frames_length) +
+                                     " bytes at once are more than the journal takes");
+  }
+  while (true) {
+    if (stopped_) return tl::unexpected<Error>(Stopped());
+    {
+      ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
+      ASSIGN_OR_RETURN(Head head, HeadForAppend());
+      const int64_t time = std::max(clock_(), head.log.end.time);
+      CompactRange range = head.log.range;
+      if (kMaxTreeSize - range.size() < leaf_hashes.size()) {
+        return Fail(Code::kTooLarge, "append: the log is full");
+      }
+      CompletedNodes completed;
+      range.Extend(leaf_hashes, &completed);
+      const LogAppend append{.frames = std::string_view(*record).substr(kRecordHeaderLength),
+                             .leaf_hashes = leaf_hashes,
+                             .completed = &completed,
+                             .time = time};
+      RETURN_IF_ERROR(files_->Reserve(head.log.end, append));
+      RecordHeader sized;
+      sized.frames_length = frames_length;
+      const std::optional<uint64_t> offset =
+          PlaceRecord(head.base, head.log.position, sized.Length(), journal_length_);
+      if (offset) {
+        return WriteRecord(std::move(head), record, leaf_hashes, time, *offset, range, completed);
+      }
+    }
+    RETURN_IF_ERROR(AdvanceBase());
+  }
+}
+
+Result<uint64_t> Writer::WriteRecord(Head head, std::string* record,
+                                     std::span<const Hash> leaf_hashes, int64_t time,
+                                     uint64_t offset, const CompactRange& range,
+                                     const CompletedNodes& completed) {
+  const uint64_t first_index = head.log.end.size;
+  const uint64_t frames_length = record->size() - kRecordHeaderLength;
+  RecordHeader header{.sequence = head.log.position.sequence + 1,
+                      .start_size = first_index,
+                      .size = range.size(),
+                      .frames_length = frames_length,
+                      .time = time,
+                      .root = range.Root(),
+                      .previous = head.log.chain,
+                      .mac = {}};
+  EncodeRecordHeader(mac_key_, &header, record->data());
+  record->resize(header.Length());
+
+  if (head.complete) {
+    const Status marked = MarkIncomplete();
+    if (!marked.has_value()) return Poison(std::move(head), marked.error());
+    head.complete = false;
+  }
+  head.state = HeadState::kCommitting;
+  RETURN_IF_ERROR(WriteHead(head));
+  Status durable = journal_->WriteAt(offset, *record);
+  if (durable.has_value()) durable = journal_->Sync();
+  if (durable.has_value()) {
+    // Said before the files are written: who recovers must not write over this record any more.
+    head.durable_sequence = header.sequence;
+    durable = WriteHead(head);
+  }
+  if (!durable.has_value()) return Poison(std::move(head), std::move(durable).error());
+
+  const LogAppend append{
+      .frames = std::string_view(*record).substr(kRecordHeaderLength, frames_length),
+      .leaf_hashes = leaf_hashes,
+      .completed = &completed,
+      .time = time};
+  Result<LogEnd> end = files_->Write(head.log.end, append);
+  if (!end.has_value()) return Poison(std::move(head), std::move(end).error());
+  CHECK(end->size == range.size());
+  head.state = HeadState::kIdle;
+  head.log = {{header.sequence, offset + header.Length()}, header.mac, *end, range};
+  const Status written = WriteHead(head);
+  if (!written.has_value()) return Poison(std::move(head), written.error());
+  journal_use_ = UseOf(head.base, head.log.position, journal_length_);
+  return first_index;
+}
+
+Result<Published> Writer::Publish() {
+  ASSIGN_OR_RETURN(const auto held, Held::Take(&publish_mutex_, lock_.get(), kPublish));
+  std::optional<Head> head;
+  for (int i = 0; i < kReadHeadAttempts && !head; ++i) {
+    ASSIGN_OR_RETURN(head, ReadHead());
+  }
+  if (!head) return Fail(Code::kCorrupt, "lock: its head cannot be read");
+
+  Result<PublishedFile::Slot> newest = published_->Read();
+  if (newest.has_value()) {
+    const bool believable = newest->boot_id == boot_id_ || newest->boot_id == kCompleteBoot;
+    if (head->log.end.size <= newest->published.head.size && believable) return newest->published;
+    return PublishAfter(*newest, head->log);
+  }
+  if (newest.error().code != Code::kCorrupt || !may_lack_checkpoint_) {
+    return tl::unexpected<Error>(newest.error());
+  }
+  return PublishAfter(std::nullopt, head->log);
+}
+
+// Signs the tree of `log`, and writes it over the older slot. `newest` is the other one; nothing if
+// both were torn.
+Result<Published> Writer::PublishAfter(const std::optional<PublishedFile::Slot>& newest,
+                                       const LogState& log) {
+  const CompactRange& range = log.range;
+  ASSIGN_OR_RETURN(const CompactRange edge, ReadEdge(*files_, range.size()));
+  if (edge != range) {
+    return Fail(Code::kCorrupt, "hashes: the tree of size " + std::to_string(range.size()) +
+                                    " is not the one that was committed; it is not signed");
+  }
+  PublishedFile::Slot slot = newest.value_or(PublishedFile::Slot());
+  slot.boot_id = boot_id_;
+  slot.published.sequence += 1;
+  slot.published.head = range.Head();
+  slot.published.frames_end = log.end.frames_end;
+  slot.published.time = std::max(slot.published.time, log.end.time);
+  slot.published.note = SignCheckpoint(slot.published.head, key_);
+  RETURN_IF_ERROR(published_->Write(slot));
+  if (!newest.has_value()) {  // Both slots were torn: mend both.
+    slot.published.sequence += 1;
+    RETURN_IF_ERROR(published_->Write(slot));
+  }
+  may_lack_checkpoint_ = false;
+  return std::move(slot.published);
+}
+
+// Before the first record after MarkComplete: from now on a power cut may tear what `checkpoint`
+// says is complete. It may also bring back what an unsynced slot held before; so both slots are
+// written and synced, one after the other.
+Status Writer::MarkIncomplete() {
+  ASSIGN_OR_RETURN(const auto held, Held::Take(&publish_mutex_, lock_.get(), kPublish));
+  ASSIGN_OR_RETURN(PublishedFile::Slot slot, published_->Read());
+  slot.boot_id = boot_id_;
+  for (int i = 0; i < 2; ++i) {
+    slot.published.sequence += 1;
+    RETURN_IF_ERROR(published_->Write(slot));
+    RETURN_IF_ERROR(published_->Sync());
+  }
+  return {};
+}
+
+Status Writer::AdvanceBase() {
+  ASSIGN_OR_RETURN(const auto held_base, Held::Take(&base_mutex_, lock_.get(), kBase));
+  std::optional<Head> noted;
+  {
+    ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
+    ASSIGN_OR_RETURN(noted, HeadForAppend());
+    if (noted->advancing) RETURN_IF_ERROR(RecoverFromBase(&*noted));
+    if (noted->base.sequence == noted->log.position.sequence) return {};
+    noted->advancing = true;
+    RETURN_IF_ERROR(WriteHead(*noted));
+  }
+
+  Base base{.key = mac_key_, .journal_length = journal_length_, .state = noted->log, .blocks = {}};
+  Status status = files_->Sync(noted->base_size, noted->log.end.size);
+  if (status.has_value()) {
+    ASSIGN_OR_RETURN(base.blocks, files_->PartialBlocks(noted->log.end));
+    status = WriteBase(base, noted->base.sequence);
+  }
+
+  ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
+  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead());
+  if (!head) return Fail(Code::kCorrupt, "lock: its head was overwritten");
+  if (!status.has_value()) return Poison(*head, status.error());
+  if (head->state == HeadState::kPoisoned) return tl::unexpected<Error>(Stopped());
+  head->base = noted->log.position;
+  head->base_size = noted->log.end.size;
+  head->advancing = false;
+  RETURN_IF_ERROR(WriteHead(*head));
+  journal_use_ = UseOf(head->base, head->log.position, journal_length_);
+  return {};
+}
+
+// Into the slot that does not hold the base that is known to be on the disk.
+Status Writer::WriteBase(const Base& base, uint64_t durable_sequence) {
+  std::string slot(kBaseSlotLength, '\0');
+  ASSIGN_OR_RETURN(const size_t length, base_journal_->ReadAt(0, slot.data(), slot.size()));
+  slot.resize(length);
+  const std::optional<Base> first = DecodeBase(slot);
+  const bool first_is_durable = first && first->state.position.sequence == durable_sequence;
+  std::string bytes = EncodeBase(base);
+  bytes.resize(kBaseSlotLength, '\0');  // Nothing of a longer one is left after it.
+  RETURN_IF_ERROR(base_journal_->WriteAt(first_is_durable ? kBaseSlotLength : 0, bytes));
+  return base_journal_->Sync();
+}
+
+Status Writer::MarkComplete() {
+  ASSIGN_OR_RETURN(const auto held_base, Held::Take(&base_mutex_, lock_.get(), kBase));
+  ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
+  ASSIGN_OR_RETURN(const auto held_publish, Held::Take(&publish_mutex_, lock_.get(), kPublish));
+  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead());
+  ASSIGN_OR_RETURN(PublishedFile::Slot slot, published_->Read());
+  // Another process may have appended meanwhile: then it is for it to say.
+  if (!head || head->state != HeadState::kIdle || slot.boot_id != boot_id_ ||
+      head->base.sequence != head->log.position.sequence ||
+      slot.published.head.size != head->log.end.size) {
+    return {};
+  }
+  head->complete = true;  // First, so that no process appends without taking it back.
+  RETURN_IF_ERROR(WriteHead(*head));
+  slot.boot_id = kCompleteBoot;
+  slot.published.sequence += 1;
+  RETURN_IF_ERROR(published_->Write(slot));
+  return published_->Sync();
+}
+
+}  // namespace logcore

@@ -1,0 +1,109 @@
+// Writer: what appends to a store. The order of a commit, of a publication and of a new base slot
+// are written here once; recovery.h is their counterpart. Part of Store (store.h), which says the
+// threads.
+//
+// Locks on the file `lock`, taken in this order; each process also has a mutex for each, as the
+// lock is the process's:
+//
+//   base       advancing the base, sync and all
+//   turnstile  in line for the next one: who waits here is first, whoever is faster
+//   commit     reading and writing the head, and a commit
+//   publish    publishing
+//
+// Commit:
+//   head := committing; record -> journal; sync journal     durable
+//   files written, unsynced; head := idle with the new state
+// Publish:
+//   tree read back == head's compact range; sign; older slot of `checkpoint` written, unsynced
+// AdvanceBase:
+//   head := advancing; files synced; base slot -> journal; sync journal; head.base := it
+
+#ifndef LOGCORE_WRITER_H_
+#define LOGCORE_WRITER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "logcore/disk.h"
+#include "logcore/journal.h"
+#include "logcore/log_files.h"
+#include "logcore/note.h"
+#include "logcore/published.h"
+#include "logcore/recovery.h"
+#include "logcore/result.h"
+
+namespace logcore {
+
+class Writer {
+ public:
+  // Recovers if it must. `force_recovery`: believe nothing that `lock` says (a copy's is stale).
+  static Result<std::unique_ptr<Writer>> Open(Disk* disk, SignerKey key, LogFiles* files,
+                                              PublishedFile* published,
+                                              std::function<int64_t()> clock, bool force_recovery);
+
+  // `record`: kRecordHeaderLength bytes to be filled in, then the frames. It is padded in place.
+  Result<uint64_t> Commit(std::string* record, std::span<const Hash> leaf_hashes);
+  // The newest publication, made now if something was to publish.
+  Result<Published> Publish();
+  double JournalUse() const { return journal_use_.load(std::memory_order_relaxed); }
+  Status AdvanceBase();
+  // After AdvanceBase and Publish, when nothing is appended any more: says in `checkpoint` that all
+  // of it is on the disk.
+  Status MarkComplete();
+
+  uint64_t max_frames_length() const;
+  // The state as of the opening.
+  const LogState& opened() const { return opened_; }
+
+ private:
+  Writer(SignerKey key, LogFiles* files, PublishedFile* published, std::function<int64_t()> clock)
+      : key_(std::move(key)), files_(files), published_(published), clock_(std::move(clock)) {}
+
+  Status RecoverOrResume(bool force_recovery);
+  // The three below: under the commit lock.
+  Result<std::optional<Head>> ReadHead() const;
+  Status WriteHead(const Head& head);
+  Result<Head> HeadForAppend();
+  Result<Recovered> RunRecovery(Head* head, RecoverFrom from);
+  Status RecoverFromBase(Head* head);
+  // Makes every process stop, until one that is new has recovered.
+  tl::unexpected<Error> Poison(Head head, Error why);
+  Result<uint64_t> WriteRecord(Head head, std::string* record, std::span<const Hash> leaf_hashes,
+                               int64_t time, uint64_t offset, const CompactRange& range,
+                               const CompletedNodes& completed);
+  Status WriteBase(const Base& base, uint64_t durable_sequence);
+  Status MarkIncomplete();
+  Result<Published> PublishAfter(const std::optional<PublishedFile::Slot>& newest,
+                                 const LogState& log);
+
+  const SignerKey key_;
+  LogFiles* const files_;
+  PublishedFile* const published_;
+  const std::function<int64_t()> clock_;
+  std::string boot_id_;
+  Hash mac_key_;
+  uint64_t journal_length_ = 0;
+  LogState opened_;
+  bool may_lack_checkpoint_ = false;  // A copy's slots may both be torn.
+
+  std::unique_ptr<File> lock_;
+  std::unique_ptr<File> journal_;
+  // The base thread's own opening: the kernel reports a failed write once to each, and one must not
+  // take the report from the other.
+  std::unique_ptr<File> base_journal_;
+  std::mutex base_mutex_;
+  std::mutex commit_mutex_;
+  std::mutex publish_mutex_;
+  std::atomic<bool> stopped_ = false;
+  std::atomic<double> journal_use_ = 0;
+};
+
+}  // namespace logcore
+
+#endif  // LOGCORE_WRITER_H_

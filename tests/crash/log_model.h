@@ -1,0 +1,56 @@
+// LogModel: what a log must be, byte by byte: the entries that were appended, and from them every
+// file of the store (logcore/log_files.h) and the root of every tree that a batch ended. Built with
+// two hash functions and the text of the formats; nothing else of logcore. Immutable, shared: a
+// batch makes a new model. Any thread.
+
+#ifndef TESTS_CRASH_LOG_MODEL_H_
+#define TESTS_CRASH_LOG_MODEL_H_
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "logcore/hash.h"
+#include "tests/support/sim_disk.h"
+
+namespace tlogfs_test {
+
+class LogModel;
+using LogModelPtr = std::shared_ptr<const LogModel>;
+
+class LogModel {
+ public:
+  static LogModelPtr Empty();
+  // The model after one more batch, integrated when the clock said `clock`.
+  LogModelPtr Append(const std::vector<std::string>& entries, int64_t clock) const;
+
+  uint64_t size() const { return offsets_.size() - 1; }
+  std::string Entry(uint64_t index) const;
+  int64_t Time(uint64_t index) const;  // the second of its integration
+  // Of a size that a batch ended with; nothing for any other.
+  std::optional<logcore::Hash> Root(uint64_t size) const;
+  // Nothing if the files of the log on `disk` are exactly these; else the first that is not.
+  std::optional<std::string> Difference(const SimDisk& disk) const;
+
+ private:
+  static constexpr int kLevels = 3;
+  void AppendOne(const std::string& entry);
+  void AddNode(int level, const logcore::Hash& node);
+  logcore::Hash RootNow() const;
+
+  std::string frames_;
+  std::vector<uint64_t> offsets_ = {0};  // of each frame, and of the end
+  std::array<std::vector<logcore::Hash>, kLevels> nodes_;
+  std::vector<std::pair<uint64_t, uint64_t>> times_;          // first index, second
+  std::vector<std::pair<uint64_t, logcore::Hash>> frontier_;  // perfect subtrees: leaves, root
+  std::map<uint64_t, logcore::Hash> roots_;
+};
+
+}  // namespace tlogfs_test
+
+#endif  // TESTS_CRASH_LOG_MODEL_H_

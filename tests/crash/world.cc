@@ -1,0 +1,277 @@
+#include "tests/crash/world.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "logcore/audit.h"
+#include "logcore/checkpoint.h"
+#include "logcore/entry_bundle.h"
+#include "logcore/snapshot.h"
+
+namespace tlogfs_test {
+
+using logcore::Batch;
+using logcore::Code;
+using logcore::Error;
+using logcore::Store;
+using logcore::StoreOptions;
+
+namespace {
+
+constexpr size_t kMaxStory = 16;
+constexpr char kSigner[] =
+    "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
+
+std::string Name(Code code) {
+  constexpr const char* kNames[] = {"kNotFound", "kExists", "kInvalid",  "kTooLarge", "kDenied",
+                                    "kNoSpace",  "kBusy",   "kReadOnly", "kCorrupt",  "kIo"};
+  return kNames[static_cast<size_t>(code)];
+}
+
+}  // namespace
+
+Actor::~Actor() {
+  process->Kill();
+}
+
+std::unique_ptr<World> World::Create(const std::function<void(SimDisk*)>& prepare) {
+  std::unique_ptr<World> world(new World());
+  world->disk_ = std::make_unique<SimDisk>();
+  world->possible_ = {LogModel::Empty()};
+  if (prepare) prepare(world->disk_.get());
+  const auto process = world->disk_->NewProcess();
+  const auto key = logcore::SignerKey::Parse(kSigner);
+  const auto vkey = Store::Init(
+      process.get(),
+      {.origin = "PeterNeumann", .key = key.value(), .journal_length = logcore::kMinJournalLength},
+      {.clock = [clock = world->clock_] { return clock; }});
+  if (!vkey.has_value()) throw Violation("init: " + vkey.error().message);
+  process->Kill();
+  return world;
+}
+
+void World::CheckUnfinished(SimDisk* disk) {
+  const auto process = disk->NewProcess();
+  const auto store =
+      Store::Open(process.get(), Store::Mode::kAppend, {.clock = [] { return int64_t{1}; }});
+  if (!store.has_value()) return;
+  const auto size = (*store)->Publish();
+  if (!size.has_value() || *size != 0) throw Violation("a store whose init did not finish opens");
+}
+
+std::unique_ptr<World> World::Clone() const {
+  std::unique_ptr<World> clone(new World());
+  clone->disk_ = disk_->Clone();
+  clone->possible_ = possible_;
+  clone->acknowledged_ = acknowledged_;
+  clone->visible_ = visible_;
+  clone->unpublished_since_cut_ = unpublished_since_cut_;
+  clone->clock_ = clock_;
+  clone->story_ = story_;
+  return clone;
+}
+
+void World::Step(const std::string& step) {
+  error_.reset();
+  if (story_.size() == kMaxStory) story_.erase(story_.begin());
+  story_.push_back(std::to_string(disk_->operations()) + ": " + step + " (acknowledged " +
+                   std::to_string(acknowledged_) + ", visible " + std::to_string(visible_) + ")");
+}
+
+std::string World::Story() const {
+  std::string story;
+  for (const std::string& step : story_) story += "\n  after operation " + step;
+  return story;
+}
+
+void World::Violate(const std::string& what) const {
+  throw Violation(what + Story());
+}
+
+bool World::Failed(const char* step, const Error& error) {
+  if (!allow_errors_) {
+    Violate(std::string(step) + ": " + Name(error.code) + ": " + error.message);
+  }
+  error_ = error;
+  return true;
+}
+
+ActorPtr World::Open() {
+  Step("open");
+  auto actor = std::make_unique<Actor>();
+  actor->process = disk_->NewProcess();
+  auto store =
+      Store::Open(actor->process.get(), Store::Mode::kAppend, {.clock = [this] { return clock_; }});
+  if (!store.has_value()) {
+    Failed("open", store.error());
+    return nullptr;
+  }
+  actor->store = std::move(*store);
+  return actor;
+}
+
+void World::Commit(Actor* actor, const std::vector<std::string>& entries) {
+  Step("commit of " + std::to_string(entries.size()));
+  Batch batch;
+  std::string frames;
+  for (const std::string& entry : entries) logcore::AppendFrame(&frames, entry);
+  batch.Append(frames, entries.size());
+
+  const std::vector<LogModelPtr> before = possible_;
+  std::vector<LogModelPtr> after;
+  for (const LogModelPtr& log : before) after.push_back(log->Append(entries, clock_));
+  possible_.insert(possible_.end(), after.begin(), after.end());
+  const auto committed = actor->store->Commit(&batch);
+  if (!committed.has_value()) {
+    const Code code = committed.error().code;
+    if (code == Code::kNoSpace || code == Code::kTooLarge || code == Code::kReadOnly) {
+      possible_ = before;
+    }
+    Failed("commit", committed.error());
+    return;
+  }
+  possible_.clear();
+  for (size_t i = 0; i < before.size(); ++i) {
+    if (before[i]->size() == committed->first_index) possible_.push_back(after[i]);
+  }
+  if (possible_.empty()) {
+    Violate("commit: index " + std::to_string(committed->first_index) + ", but " +
+            std::to_string(acknowledged_) + " were acknowledged");
+  }
+  acknowledged_ = committed->first_index + entries.size();
+}
+
+void World::Publish(Actor* actor) {
+  Step("publish");
+  const uint64_t acknowledged = acknowledged_;
+  const auto size = actor->store->Publish();
+  if (!size.has_value()) {
+    Failed("publish", size.error());
+    return;
+  }
+  const auto snapshot = actor->store->Latest();
+  if (!snapshot.has_value()) {
+    Failed("latest", snapshot.error());
+    return;
+  }
+  if ((*snapshot)->size() != *size || *size < acknowledged) {
+    Violate("publish: published " + std::to_string((*snapshot)->size()) + ", said " +
+            std::to_string(*size) + ", acknowledged " + std::to_string(acknowledged));
+  }
+  Observe("publish", (*snapshot)->published());
+  unpublished_since_cut_ = false;
+}
+
+void World::Observe(const std::string& step, const logcore::Published& published) {
+  const auto [size, root] = published.head;
+  if (size < visible_) {
+    Violate(step + ": published size went back from " + std::to_string(visible_) + " to " +
+            std::to_string(size));
+  }
+  const uint64_t now = size;
+  std::erase_if(possible_, [&, expected = root](const LogModelPtr& log) {
+    return log->Root(now) != expected;
+  });
+  if (possible_.empty()) {
+    Violate(step + ": published size " + std::to_string(size) +
+            " with a root that no possible log has");
+  }
+  visible_ = size;
+}
+
+void World::AdvanceBase(Actor* actor) {
+  Step("advance base");
+  const auto status = actor->store->AdvanceBase();
+  if (!status.has_value()) Failed("advance base", status.error());
+}
+
+void World::Close(Actor* actor) {
+  Step("close");
+  const auto status = actor->store->Close();
+  if (!status.has_value()) Failed("close", status.error());
+}
+
+void World::Read(uint64_t seed) {
+  Step("read-only open");
+  Actor reader;
+  reader.process = disk_->NewProcess();
+  auto store = Store::Open(reader.process.get(), Store::Mode::kReadOnly,
+                           {.clock = [this] { return clock_; }});
+  if (!store.has_value()) {
+    if (unpublished_since_cut_ && store.error().code == Code::kBusy) return;
+    Violate("read-only open: " + Name(store.error().code) + ": " + store.error().message);
+  }
+  reader.store = std::move(*store);
+  const auto snapshot = reader.store->Latest();
+  if (!snapshot.has_value()) Violate("read-only latest: " + snapshot.error().message);
+  Observe("read-only open", (*snapshot)->published());
+  unpublished_since_cut_ = false;
+  CheckEntries(&reader, seed);
+}
+
+void World::CutPower(uint64_t seed) {
+  Step("power cut " + std::to_string(seed));
+  disk_->CutPower(seed);
+  unpublished_since_cut_ = true;
+}
+
+void World::CheckFiles() {
+  std::string difference;
+  std::erase_if(possible_, [&](const LogModelPtr& log) {
+    const std::optional<std::string> different = log->Difference(*disk_);
+    if (different) difference = *different;
+    return different.has_value();
+  });
+  if (possible_.empty()) Violate("file " + difference + " is not as it must be");
+}
+
+void World::CheckAudit() {
+  const auto process = disk_->NewProcess();
+  const auto report = logcore::Audit(process.get(), {});
+  if (!report.has_value()) Violate("audit: " + report.error().message);
+  for (const logcore::Damage& damage : report->damages) {
+    Violate("audit: " + damage.file + ": " + damage.what);
+  }
+  if (report->head.size != visible_ || log().Root(visible_) != report->head.root) {
+    Violate("audit: found another head than the published one");
+  }
+}
+
+void World::CheckEntries(Actor* actor, uint64_t seed) {
+  // After a power cut it is for the first one who publishes to say what is visible.
+  if (unpublished_since_cut_) return;
+  const auto snapshot = actor->store->Latest();
+  if (!snapshot.has_value()) Violate("latest: " + snapshot.error().message);
+  Observe("latest", (*snapshot)->published());
+  const uint64_t size = (*snapshot)->size();
+  SimRandom random(seed);
+  for (int i = 0; i < 3 && size != 0; ++i) {
+    const uint64_t index = i == 0 ? size - 1 : random.Below(size);
+    const auto entry = (*snapshot)->Entry(index);
+    if (!entry.has_value()) Violate("entry: " + entry.error().message);
+    if (*entry != log().Entry(index)) {
+      Violate("entry " + std::to_string(index) + " has other bytes");
+    }
+    const auto time = (*snapshot)->Time(index);
+    if (!time.has_value()) Violate("time: " + time.error().message);
+    if (*time != log().Time(index)) Violate("entry " + std::to_string(index) + " has another time");
+  }
+}
+
+std::vector<std::string> MakeEntries(uint64_t seed, uint64_t count) {
+  SimRandom random(seed);
+  std::vector<std::string> entries;
+  for (uint64_t i = 0; i < count; ++i) {
+    uint64_t length = random.Below(30);
+    if (random.OneIn(16)) length = 0;
+    if (random.OneIn(32)) length = random.Below(count < 8 ? 3000 : 300);
+    std::string entry(length, static_cast<char>(random.Next()));
+    for (size_t at = 0; at < entry.size() && at < 8; ++at) {
+      entry[at] = static_cast<char>(random.Next());
+    }
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+}  // namespace tlogfs_test

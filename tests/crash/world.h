@@ -1,0 +1,112 @@
+// World: a simulated machine with a store on it, the processes that have it open, and all that was
+// ever promised about it. Every step of a process goes through the World, which compares what the
+// store says with what it said before; what does not fit is a Violation.
+//
+// The promises: an acknowledged entry stays at its index, with its bytes; a published size and root
+// that anybody could have read are never contradicted, nor followed by a smaller one; a batch is
+// there as a whole or not at all; a store that was not damaged opens.
+//
+// After a crash it is open whether the batch under way is in the log. So the World keeps *all* logs
+// that are possible (two as a rule); what is read later rules some of them out, and it is a
+// violation when none is left.
+//
+// One thread. Used by the tests in this folder.
+
+#ifndef TESTS_CRASH_WORLD_H_
+#define TESTS_CRASH_WORLD_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "logcore/note.h"
+#include "logcore/store.h"
+#include "tests/crash/log_model.h"
+#include "tests/support/sim_disk.h"
+
+namespace tlogfs_test {
+
+class Violation : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// One process with the store open.
+struct Actor {
+  ~Actor();
+  std::unique_ptr<SimProcess> process;
+  std::unique_ptr<logcore::Store> store;
+};
+using ActorPtr = std::unique_ptr<Actor>;
+
+class World {
+ public:
+  // A machine with an empty store; `prepare` is called before init: sabotage, observers.
+  static std::unique_ptr<World> Create(const std::function<void(SimDisk*)>& prepare = nullptr);
+  // After an init that did not finish: there is no store, or a whole one that is empty.
+  static void CheckUnfinished(SimDisk* disk);
+  // The same world, all its processes killed.
+  std::unique_ptr<World> Clone() const;
+
+  SimDisk* disk() { return disk_.get(); }
+  uint64_t acknowledged() const { return acknowledged_; }
+  uint64_t visible() const { return visible_; }
+  // A log that is possible.
+  const LogModel& log() const { return *possible_.front(); }
+  int64_t* clock() { return &clock_; }
+
+  // Steps. All throw Violation; and SimCrash, when the machine was told to crash in them: the
+  // process is dead then.
+  ActorPtr Open();
+  void Commit(Actor* actor, const std::vector<std::string>& entries);
+  void Publish(Actor* actor);
+  void AdvanceBase(Actor* actor);
+  void Close(Actor* actor);
+  // A reader comes by: opens the store read-only, and looks at what is published.
+  void Read(uint64_t seed);
+  void CutPower(uint64_t seed);
+
+  // By an actor that has just published, with no commit since: every file is as it must be.
+  void CheckFiles();
+  // All of it, by logcore's own audit.
+  void CheckAudit();
+  // Reads some entries back through the newest snapshot.
+  void CheckEntries(Actor* actor, uint64_t seed);
+
+  // What errors a step may end with, beside success; by default none. An actor whose step ended
+  // with kIo or kCorrupt is to be dropped. For tests that inject errors.
+  void AllowErrors() { allow_errors_ = true; }
+  bool errors_allowed() const { return allow_errors_; }
+  // The last steps before now, a line each: for the report of a violation.
+  std::string Story() const;
+  // The last step's error, if it had one.
+  const std::optional<logcore::Error>& error() const { return error_; }
+
+ private:
+  World() = default;
+  [[noreturn]] void Violate(const std::string& what) const;
+  void Observe(const std::string& step, const logcore::Published& published);
+  // Notes the step about to be taken, for the report of a violation.
+  void Step(const std::string& step);
+  bool Failed(const char* step, const logcore::Error& error);
+
+  std::unique_ptr<SimDisk> disk_;
+  std::vector<LogModelPtr> possible_;
+  uint64_t acknowledged_ = 0;
+  uint64_t visible_ = 0;
+  bool unpublished_since_cut_ = false;
+  int64_t clock_ = 1'700'000'000;
+  bool allow_errors_ = false;
+  std::optional<logcore::Error> error_;
+  std::vector<std::string> story_;
+};
+
+// A batch of entries of the sort that logs see: `count` of them, different for every seed.
+std::vector<std::string> MakeEntries(uint64_t seed, uint64_t count);
+
+}  // namespace tlogfs_test
+
+#endif  // TESTS_CRASH_WORLD_H_

@@ -1,0 +1,200 @@
+// The sequencer: from many threads to one order, nobody forgotten, nobody answered twice.
+
+#include "logcore/sequencer.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "logcore/audit.h"
+#include "logcore/entry_bundle.h"
+#include "logcore/posix_disk.h"
+#include "tests/support/temp_log.h"
+
+namespace {
+
+using namespace logcore;
+using tlogfs_test::TempDirectory;
+
+class SequencerTest : public testing::Test {
+ protected:
+  SequencerTest() : disk_(OpenPosixDisk(directory_.path()).value()) {
+    const StoreOptions options{.clock = [] { return int64_t{1'700'000'000}; }};
+    EXPECT_TRUE(Store::Init(disk_.get(),
+                            {.origin = "example.com/log",
+                             .key = {},
+                             .journal_length = kRecordsStart + 256 * kJournalBlock},
+                            options)
+                    .has_value());
+    store_ = Store::Open(disk_.get(), Store::Mode::kAppend, options).value();
+  }
+
+  static Submission Entries(const std::vector<std::string>& entries) {
+    Submission submission;
+    for (const std::string& entry : entries) AppendFrame(&submission.frames, entry);
+    submission.count = entries.size();
+    return submission;
+  }
+  std::string EntryAt(uint64_t index) { return store_->Latest().value()->Entry(index).value(); }
+
+  const TempDirectory directory_;
+  const std::unique_ptr<Disk> disk_;
+  std::unique_ptr<Store> store_;
+};
+
+TEST_F(SequencerTest, ManyThreadsGetDistinctIndexesInTheirOwnOrder) {
+  constexpr int kThreads = 8;
+  constexpr int kEach = 200;
+  std::vector<std::vector<uint64_t>> indexes(kThreads);
+  {
+    const auto sequencer = Sequencer::Start(store_.get(), {});
+    std::vector<std::thread> threads;
+    for (size_t t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < kEach; ++i) {
+          indexes[t].push_back(
+              sequencer->Append(std::to_string(t) + " " + std::to_string(i)).value());
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  std::set<uint64_t> all;
+  for (size_t t = 0; t < kThreads; ++t) {
+    EXPECT_TRUE(std::is_sorted(indexes[t].begin(), indexes[t].end()));
+    for (size_t i = 0; i < kEach; ++i) {
+      all.insert(indexes[t][i]);
+      EXPECT_EQ(EntryAt(indexes[t][i]), std::to_string(t) + " " + std::to_string(i));
+    }
+  }
+  EXPECT_EQ(all.size(), size_t{kThreads * kEach});
+  EXPECT_EQ(*all.rbegin(), uint64_t{kThreads * kEach - 1});
+  EXPECT_TRUE(Audit(disk_.get(), {})->damages.empty());
+}
+
+TEST_F(SequencerTest, SubmissionsAreAnsweredInOrderWithTheirHashes) {
+  const auto sequencer = Sequencer::Start(store_.get(), {});
+  std::vector<uint64_t> firsts;
+  std::vector<std::promise<void>> answered(50);
+  for (size_t i = 0; i < answered.size(); ++i) {
+    Submission submission = Entries({"a" + std::to_string(i), "b" + std::to_string(i)});
+    submission.on_durable = [&, i](const Result<Appended>& appended) {
+      firsts.push_back(appended->first_index);
+      EXPECT_EQ(appended->leaf_hashes.size(), 2u);
+      EXPECT_EQ(appended->leaf_hashes[1], HashLeaf("b" + std::to_string(i)));
+      answered[i].set_value();
+    };
+    EXPECT_EQ(sequencer->Submit(std::move(submission)), i + 1);
+  }
+  for (auto& promise : answered) promise.get_future().wait();
+  for (size_t i = 0; i < firsts.size(); ++i) EXPECT_EQ(firsts[i], 2 * i);
+}
+
+TEST_F(SequencerTest, PublishedMeansPublished) {
+  const auto sequencer = Sequencer::Start(store_.get(), {});
+  for (uint64_t i = 0; i < 100; ++i) {
+    const Sequencer::Ticket ticket = sequencer->Submit(Entries({"x"}));
+    std::promise<Status> published;
+    sequencer->WhenPublished(ticket, [&](const Status& status) { published.set_value(status); });
+    ASSERT_TRUE(published.get_future().get().has_value());
+    ASSERT_LT(i, store_->Latest().value()->size());
+  }
+  // What was never submitted has nothing to wait for.
+  bool called = false;
+  sequencer->WhenPublished(0, [&](const Status&) { called = true; });
+  EXPECT_TRUE(called);
+}
+
+TEST_F(SequencerTest, CheckpointIntervalHoldsPublicationBackButNotDurability) {
+  auto sequencer =
+      Sequencer::Start(store_.get(), {.checkpoint_interval = std::chrono::milliseconds(150)});
+  std::set<uint64_t> sizes;
+  for (int i = 0; i < 300; ++i) {
+    ASSERT_TRUE(sequencer->Append("entry").has_value());
+    sizes.insert(store_->Latest().value()->size());
+  }
+  sequencer->Stop();
+  EXPECT_LT(sizes.size(), 100u);
+  EXPECT_EQ(store_->Latest().value()->size(), 300u);
+}
+
+TEST_F(SequencerTest, CancelledSubmissionsAreNeverAddedAndNobodyWaitsForThem) {
+  const auto sequencer = Sequencer::Start(store_.get(), {});
+  int cancelled = 0;
+  std::atomic<int> answered = 0;
+  for (int i = 0; i < 500; ++i) {
+    Submission submission = Entries({std::to_string(i)});
+    submission.on_durable = [&](const Result<Appended>&) { ++answered; };
+    const Sequencer::Ticket ticket = sequencer->Submit(std::move(submission));
+    if (i % 2 == 1 && sequencer->Cancel(ticket)) ++cancelled;
+  }
+  EXPECT_FALSE(sequencer->Cancel(12345));
+  std::promise<void> published;
+  sequencer->WhenPublished(sequencer->Newest(), [&](const Status&) { published.set_value(); });
+  published.get_future().wait();
+  EXPECT_EQ(answered, 500 - cancelled);
+  EXPECT_EQ(store_->Latest().value()->size(), static_cast<uint64_t>(500 - cancelled));
+}
+
+TEST_F(SequencerTest, FullQueueSaysSoAndThenSaysThatThereIsRoom) {
+  const auto sequencer = Sequencer::Start(store_.get(), {.queue_length = 1000});
+  for (int round = 0; round < 50; ++round) {
+    for (int i = 0; i < 20; ++i) sequencer->Submit(Entries({std::string(100, 'x')}));
+    std::promise<void> room;
+    sequencer->WhenNotFull([&] { room.set_value(); });
+    room.get_future().wait();
+  }
+  EXPECT_FALSE(sequencer->Full() && sequencer->Newest() == 0);
+}
+
+TEST_F(SequencerTest, StopAnswersEverybodyAndLaterOnesAreRefused) {
+  std::atomic<int> durable = 0;
+  std::atomic<int> published = 0;
+  auto sequencer = Sequencer::Start(store_.get(), {});
+  for (int i = 0; i < 1000; ++i) {
+    Submission submission = Entries({"entry"});
+    submission.on_durable = [&](const Result<Appended>& appended) {
+      if (appended.has_value()) ++durable;
+    };
+    const auto ticket = sequencer->Submit(std::move(submission));
+    sequencer->WhenPublished(ticket, [&](const Status&) { ++published; });
+  }
+  sequencer->Stop();
+  EXPECT_EQ(durable, 1000);
+  EXPECT_EQ(published, 1000);
+  EXPECT_EQ(store_->Latest().value()->size(), 1000u);
+  EXPECT_EQ(sequencer->Append("late").error().code, Code::kReadOnly);
+}
+
+TEST_F(SequencerTest, TwoSequencersOnOneStoreBothGetOn) {
+  const StoreOptions options{.clock = [] { return int64_t{1'700'000'000}; }};
+  const auto other_disk = OpenPosixDisk(directory_.path()).value();
+  const auto other = Store::Open(other_disk.get(), Store::Mode::kAppend, options).value();
+  {
+    const auto a = Sequencer::Start(store_.get(), {});
+    const auto b = Sequencer::Start(other.get(), {});
+    std::vector<std::thread> threads;
+    for (Sequencer* sequencer : {a.get(), b.get(), a.get(), b.get()}) {
+      threads.emplace_back([sequencer] {
+        for (int i = 0; i < 300; ++i) ASSERT_TRUE(sequencer->Append("entry").has_value());
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  EXPECT_EQ(store_->Latest().value()->size(), 1200u);
+  EXPECT_TRUE(Audit(disk_.get(), {})->damages.empty());
+}
+
+TEST_F(SequencerTest, EntryOverTheLimitIsRefused) {
+  const auto sequencer = Sequencer::Start(store_.get(), {});
+  EXPECT_EQ(sequencer->Append(std::string(kMaxEntryLength + 1, 'x')).error().code, Code::kTooLarge);
+  EXPECT_EQ(sequencer->Append(std::string(kMaxEntryLength, 'x')).value(), 0u);
+  EXPECT_EQ(sequencer->Append("").value(), 1u);
+}
+
+}  // namespace

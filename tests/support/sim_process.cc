@@ -1,0 +1,240 @@
+// What a process sees of the simulated disk: its files and names, in the page cache.
+
+#include <algorithm>
+
+#include "tests/support/sim_disk.h"
+
+namespace tlogfs_test {
+
+using logcore::Access;
+using logcore::Code;
+using logcore::Error;
+using logcore::Fail;
+using logcore::File;
+using logcore::Result;
+using logcore::Status;
+
+class SimFile : public File {
+ public:
+  SimFile(SimDisk* machine, std::shared_ptr<SimProcess::State> process, std::string name,
+          uint64_t inode, Access access)
+      : machine_(machine),
+        process_(std::move(process)),
+        name_(std::move(name)),
+        inode_(inode),
+        access_(access),
+        errors_seen_(machine->inodes_[inode].sync_errors) {}
+
+  ~SimFile() override { machine_->ReleaseLocks(process_.get(), this); }
+
+  Result<size_t> ReadAt(uint64_t offset, char* out, size_t length) const override {
+    const auto verdict = Begin(SimKind::kRead);
+    if (verdict.error) return tl::unexpected<Error>(*verdict.error);
+    const std::lock_guard lock(machine_->mutex_);
+    return machine_->inodes_[inode_].cache.Read(offset, out, length);
+  }
+
+  Status WriteAt(uint64_t offset, std::string_view bytes) override {
+    if (access_ == Access::kRead) return Fail(Code::kDenied, "write " + name_ + ": opened to read");
+    const auto verdict = Begin(SimKind::kWrite, offset, bytes);
+    if (verdict.ignored) return {};
+    const std::lock_guard lock(machine_->mutex_);
+    if (verdict.error && verdict.outcome == SimDisk::Outcome::kHalf) {
+      bytes = bytes.substr(0, bytes.size() / 2);
+    }
+    if (!verdict.error || verdict.outcome != SimDisk::Outcome::kNotHappened) {
+      RETURN_IF_ERROR(machine_->Write(inode_, offset, bytes));
+    }
+    return verdict.End();
+  }
+
+  Status Allocate(uint64_t length) override {
+    const auto verdict = Begin(SimKind::kAllocate);
+    if (verdict.ignored) return {};
+    const std::lock_guard lock(machine_->mutex_);
+    SimDisk::Inode& inode = machine_->inodes_[inode_];
+    if (!verdict.error || verdict.outcome == SimDisk::Outcome::kHappened) {
+      if (!machine_->HasRoom(inode, SimBlockCount(length))) {
+        return Fail(Code::kNoSpace, "allocate " + name_ + ": disk full");
+      }
+      inode.reserved_blocks = std::max(inode.reserved_blocks, SimBlockCount(length));
+    }
+    return verdict.End();
+  }
+
+  Status ReleaseUnused() override {
+    const auto verdict = Begin(SimKind::kReleaseUnused);
+    if (verdict.ignored) return {};
+    const std::lock_guard lock(machine_->mutex_);
+    if (!verdict.error || verdict.outcome == SimDisk::Outcome::kHappened) {
+      machine_->inodes_[inode_].reserved_blocks = 0;
+    }
+    return verdict.End();
+  }
+
+  Status Sync() override {
+    const auto verdict = Begin(SimKind::kSync, NewestWrite());
+    if (verdict.ignored) return {};
+    const std::lock_guard lock(machine_->mutex_);
+    SimDisk::Inode& inode = machine_->inodes_[inode_];
+    if (process_->dead) return verdict.End();
+    if (verdict.error && verdict.outcome != SimDisk::Outcome::kHappened) {
+      // The pages are clean now, whatever is on the disk.
+      inode.writes.clear();
+      inode.clean = inode.cache;
+      errors_seen_ = ++inode.sync_errors;
+      return verdict.End();
+    }
+    machine_->SyncInode(&inode);
+    if (errors_seen_ < inode.sync_errors) {
+      errors_seen_ = inode.sync_errors;
+      return Fail(Code::kIo, "sync " + name_ + ": an earlier write-back failed");
+    }
+    return verdict.End();
+  }
+
+  Result<uint64_t> Length() const override {
+    const auto verdict = Begin(SimKind::kRead);
+    if (verdict.error) return tl::unexpected<Error>(*verdict.error);
+    const std::lock_guard lock(machine_->mutex_);
+    return machine_->inodes_[inode_].cache.length();
+  }
+
+  Status Lock(int which) override {
+    return machine_->Lock({this, process_, std::this_thread::get_id()}, name_, inode_, which);
+  }
+  void Unlock(int which) override { machine_->Unlock(this, inode_, which); }
+
+ private:
+  uint64_t NewestWrite() const {
+    const std::lock_guard lock(machine_->mutex_);
+    return machine_->inodes_[inode_].newest_write;
+  }
+  SimDisk::Verdict Begin(SimKind kind, uint64_t offset = 0, std::string_view bytes = {}) const {
+    return machine_->Begin(process_.get(), kind, name_, offset, bytes);
+  }
+  SimDisk* const machine_;
+  const std::shared_ptr<SimProcess::State> process_;
+  const std::string name_;
+  const uint64_t inode_;
+  const Access access_;
+  uint64_t errors_seen_;  // of Inode::sync_errors
+};
+
+void SimProcess::Kill() {
+  state_->dead = true;
+  machine_->ReleaseLocks(state_.get(), nullptr);
+}
+
+Result<std::unique_ptr<File>> SimProcess::Open(const std::string& name, Access access) {
+  const auto verdict = machine_->Begin(state_.get(), SimKind::kRead, name);
+  if (verdict.error) return tl::unexpected<Error>(*verdict.error);
+  const std::lock_guard lock(machine_->mutex_);
+  const std::optional<uint64_t> inode = machine_->Find(name);
+  if (!inode) return Fail(Code::kNotFound, "open " + name + ": no such file");
+  const SimDisk::Inode& found = machine_->inodes_[*inode];
+  if (found.is_directory) return Fail(Code::kInvalid, "open " + name + ": a directory");
+  if ((found.mode & (access == Access::kRead ? 0400 : 0200)) == 0) {
+    return Fail(Code::kDenied, "open " + name + ": permission denied");
+  }
+  return std::make_unique<SimFile>(machine_, state_, name, *inode, access);
+}
+
+Result<std::unique_ptr<File>> SimProcess::Create(const std::string& name, unsigned mode) {
+  const auto verdict = machine_->Begin(state_.get(), SimKind::kCreate, name);
+  const std::lock_guard lock(machine_->mutex_);
+  if (verdict.error && verdict.outcome != SimDisk::Outcome::kHappened) {
+    return tl::unexpected<Error>(*verdict.error);
+  }
+  ASSIGN_OR_RETURN(const uint64_t inode, machine_->Make(name, mode, false));
+  if (verdict.error) return tl::unexpected<Error>(*verdict.error);
+  return std::make_unique<SimFile>(machine_, state_, name, inode, Access::kReadWrite);
+}
+
+Status SimProcess::MakeDirectory(const std::string& name, unsigned mode) {
+  const auto verdict = machine_->Begin(state_.get(), SimKind::kMakeDirectory, name);
+  const std::lock_guard lock(machine_->mutex_);
+  if (!verdict.error || verdict.outcome == SimDisk::Outcome::kHappened) {
+    ASSIGN_OR_RETURN([[maybe_unused]] const uint64_t inode, machine_->Make(name, mode, true));
+  }
+  return verdict.End();
+}
+
+Status SimProcess::Rename(const std::string& from, const std::string& to) {
+  const auto verdict = machine_->Begin(state_.get(), SimKind::kRename, from);
+  if (verdict.ignored) return {};
+  const std::lock_guard lock(machine_->mutex_);
+  if (!verdict.error || verdict.outcome == SimDisk::Outcome::kHappened) {
+    std::string from_base, to_base;
+    SimDisk::Inode* directory = machine_->FindParent(from, &from_base);
+    const std::optional<uint64_t> inode = machine_->Find(from);
+    if (directory == nullptr || !inode) return Fail(Code::kNotFound, "rename " + from);
+    // The store renames within a directory only.
+    if (machine_->FindParent(to, &to_base) != directory) {
+      return Fail(Code::kInvalid, "rename " + from + " to " + to + ": another directory");
+    }
+    directory->cache_names.erase(from_base);
+    directory->cache_names[to_base] = *inode;
+    directory->names.push_back({++machine_->time_, to_base, *inode, from_base});
+  }
+  return verdict.End();
+}
+
+Result<std::vector<std::string>> SimProcess::List(const std::string& directory) {
+  const auto verdict = machine_->Begin(state_.get(), SimKind::kRead, directory);
+  if (verdict.error) return tl::unexpected<Error>(*verdict.error);
+  const std::lock_guard lock(machine_->mutex_);
+  const std::optional<uint64_t> inode = machine_->Find(directory);
+  if (!inode || !machine_->inodes_[*inode].is_directory) {
+    return Fail(Code::kNotFound, "list " + directory + ": no such directory");
+  }
+  std::vector<std::string> names;
+  for (const auto& [name, number] : machine_->inodes_[*inode].cache_names) names.push_back(name);
+  return names;
+}
+
+Status SimProcess::SyncDirectory(const std::string& directory) {
+  const auto verdict = machine_->Begin(state_.get(), SimKind::kSyncDirectory, directory);
+  if (verdict.ignored) return {};
+  const std::lock_guard lock(machine_->mutex_);
+  const std::optional<uint64_t> inode = machine_->Find(directory);
+  if (!inode || !machine_->inodes_[*inode].is_directory) {
+    return Fail(Code::kNotFound, "sync directory " + directory);
+  }
+  if (!verdict.error || verdict.outcome == SimDisk::Outcome::kHappened) {
+    SimDisk::Inode& found = machine_->inodes_[*inode];
+    found.disk_names = found.cache_names;
+    found.names.clear();
+  }
+  return verdict.End();
+}
+
+Result<logcore::Disk::FileInfo> SimProcess::Info(const std::string& name) {
+  const auto verdict = machine_->Begin(state_.get(), SimKind::kRead, name);
+  if (verdict.error) return tl::unexpected<Error>(*verdict.error);
+  const std::lock_guard lock(machine_->mutex_);
+  const std::optional<uint64_t> inode = machine_->Find(name);
+  if (!inode) return Fail(Code::kNotFound, "info of " + name + ": no such file");
+  return FileInfo{.mode = machine_->inodes_[*inode].mode, .inode = *inode};
+}
+
+Result<std::string> SimProcess::FilesystemId() {
+  if (state_->dead) return Fail(Code::kIo, "the process is dead");
+  return std::string("uuid:simulated");
+}
+
+Result<std::string> SimProcess::BootId() {
+  if (state_->dead) return Fail(Code::kIo, "the process is dead");
+  std::string id = std::to_string(machine_->boot_);
+  return std::string(16 - id.size(), 'b') + id;
+}
+
+std::string SimProcess::RandomBytes(size_t length) {
+  const std::lock_guard lock(machine_->mutex_);
+  SimRandom random(machine_->random_state_++);
+  std::string bytes(length, '\0');
+  for (char& byte : bytes) byte = static_cast<char>(random.Next());
+  return bytes;
+}
+
+}  // namespace tlogfs_test
