@@ -1,0 +1,97 @@
+#include "fusefs/append_file.h"
+
+#include <utility>
+
+namespace fusefs {
+
+using logcore::Error;
+using logcore::Result;
+
+Result<Piece> AppendFile::Take(std::string_view bytes, bool revocable) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  Piece piece;
+  ASSIGN_OR_RETURN(piece.taken,
+                   TakeBytes(options_.framing, bytes, options_.max_frames, &tail_, &before_));
+  if (piece.taken.count == 0) return piece;
+  tail_writer_ = 0;
+  piece.serial = ++serial_;
+  piece.revocable = unsettled_ = revocable;
+  return piece;
+}
+
+void AppendFile::SetTailWriter(pid_t writer) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  tail_writer_ = writer;
+}
+
+bool AppendFile::has_tail() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return HasBytes(tail_);
+}
+
+void AppendFile::Settle(const Piece& piece, const Result<logcore::Appended>& appended) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const bool newest = piece.serial == serial_ && unsettled_;
+  if (newest) unsettled_ = false;
+  if (appended.has_value()) {
+    if (options_.receipts) receipts_.Add(appended->first_index, appended->leaf_hashes);
+  } else if (!piece.revocable) {
+    if (!error_) error_ = appended.error();
+  } else if (newest) {
+    tail_ = std::move(before_);
+  }
+}
+
+Result<std::optional<Piece>> AppendFile::OnClose(const Closer& closer) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  // With a write on its way the file stays open, so there is another close to come.
+  if (!HasBytes(tail_) || unsettled_) return std::nullopt;
+  if (closer.killed) {
+    const pid_t writer = tail_writer_ != 0 ? tail_writer_ : options_.opener;
+    const bool drop = writer == closer.process || writer == 0;
+    if (drop && options_.framing == Framing::kLines) tail_ = {};
+    return std::nullopt;
+  }
+  const bool opened_it = closer.process == options_.opener;
+  if (!opened_it && closer.process != 0 && options_.opener != 0) return std::nullopt;
+  ASSIGN_OR_RETURN(Taken taken, EndTail(options_.framing, &tail_));
+  return EndTailLocked(std::move(taken));
+}
+
+std::optional<Piece> AppendFile::OnRelease() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!HasBytes(tail_)) return std::nullopt;
+  Result<Taken> taken = EndTail(options_.framing, &tail_);
+  if (!taken.has_value()) return std::nullopt;
+  return EndTailLocked(std::move(*taken));
+}
+
+Piece AppendFile::EndTailLocked(Taken taken) {
+  Piece piece;
+  piece.taken = std::move(taken);
+  piece.serial = ++serial_;
+  unsettled_ = false;
+  return piece;
+}
+
+std::optional<Error> AppendFile::PeekError() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return error_;
+}
+
+std::optional<Error> AppendFile::TakeError() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return std::exchange(error_, std::nullopt);
+}
+
+std::string AppendFile::Read(size_t length) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return receipts_.Read(length);
+}
+
+bool AppendFile::has_receipts() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return !receipts_.empty();
+}
+
+}  // namespace fusefs

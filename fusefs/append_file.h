@@ -1,0 +1,97 @@
+// AppendFile: an open `add` or `add.bundle`, less the system calls: what a write takes, what a
+// close means, and what reading gives back. The caller carries the entries to the sequencer and
+// comes back with what became of them.
+//
+//   Take     a write: whole entries to append, or none, and the rest is the tail (framing.h)
+//   Settle   what became of a piece: receipts, or the tail of before, so that the write can be
+//            repeated; or an error to be reported later, if its write has already been answered
+//   OnClose  a descriptor of this open file was closed: whose, and what that means for the tail
+//
+// The tail is committed by the close of the process that opened the file. Closes by processes that
+// merely inherited the descriptor do not end it: in `{ printf 'a '; date; } >> add` date(1) closes
+// the file before the shell does. It is dropped when the process that wrote it is killed.
+//
+// Any thread. Tested by tests/fusefs/append_file_test.cc.
+
+#ifndef FUSEFS_APPEND_FILE_H_
+#define FUSEFS_APPEND_FILE_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "fusefs/framing.h"
+#include "fusefs/receipts.h"
+#include "logcore/result.h"
+#include "logcore/sequencer.h"
+
+namespace fusefs {
+
+struct AppendFileOptions {
+  Framing framing = Framing::kLines;
+  bool receipts = false;      // opened for reading, too
+  pid_t opener = 0;           // the process that opened it; 0: unknown
+  size_t max_frames = 65537;  // bytes of frames in one piece; at least one frame of any entry
+};
+
+// A part of a write, or the tail: entries to be appended together.
+struct Piece {
+  Taken taken;
+  uint64_t serial = 0;  // which piece of this file; for Settle
+  // Whether its write is answered after Settle: then a failure takes back what the write left here.
+  bool revocable = false;
+};
+
+class AppendFile {
+ public:
+  explicit AppendFile(const AppendFileOptions& options) : options_(options) {}
+
+  // Takes a part of what is written. With no whole entry in it (count 0) there is nothing to
+  // settle.
+  logcore::Result<Piece> Take(std::string_view bytes, bool revocable);
+  // Says which process wrote the tail that Take left.
+  void SetTailWriter(pid_t writer);
+  bool has_tail() const;
+
+  // What became of a piece that Take or EndTail gave; once for each.
+  void Settle(const Piece& piece, const logcore::Result<logcore::Appended>& appended);
+
+  struct Closer {
+    pid_t process = 0;    // 0: unknown
+    bool killed = false;  // it ends by a signal
+  };
+  // A descriptor was closed: the tail to commit now, if there is one and this closes it; kInvalid
+  // if a frame is incomplete. A killed process's tail is dropped here.
+  logcore::Result<std::optional<Piece>> OnClose(const Closer& closer);
+  // The last descriptor is gone: the tail to commit, whoever left it.
+  std::optional<Piece> OnRelease();
+
+  // The first error that no write has been told; Take forgets it.
+  std::optional<logcore::Error> PeekError() const;
+  std::optional<logcore::Error> TakeError();
+
+  // Receipts, up to `length` bytes.
+  std::string Read(size_t length);
+  bool has_receipts() const;
+
+ private:
+  Piece EndTailLocked(Taken taken);
+
+  const AppendFileOptions options_;
+  mutable std::mutex mutex_;  // guards all below
+  Tail tail_;
+  pid_t tail_writer_ = 0;
+  Tail before_;             // the tail before piece `serial_`
+  uint64_t serial_ = 0;     // of the newest piece
+  bool unsettled_ = false;  // the newest piece is revocable and not yet settled
+  Receipts receipts_;
+  std::optional<logcore::Error> error_;
+};
+
+}  // namespace fusefs
+
+#endif  // FUSEFS_APPEND_FILE_H_

@@ -1,0 +1,15 @@
+// The one table from logcore's error codes to errno. Pure; any thread. Tested by
+// append_file_test.cc.
+
+#ifndef FUSEFS_ERRNO_H_
+#define FUSEFS_ERRNO_H_
+
+#include "logcore/result.h"
+
+namespace fusefs {
+
+int ErrnoOf(logcore::Code code);
+
+}  // namespace fusefs
+
+#endif  // FUSEFS_ERRNO_H_

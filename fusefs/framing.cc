@@ -1,0 +1,147 @@
+#include "fusefs/framing.h"
+
+#include <utility>
+
+#include "logcore/check.h"
+#include "logcore/entry_bundle.h"
+
+namespace fusefs {
+namespace {
+
+using logcore::Code;
+using logcore::Fail;
+using logcore::kFrameHeaderLength;
+using logcore::kMaxEntryLength;
+using logcore::Result;
+
+// Puts a frame of an entry that comes in two parts.
+void AppendFrame(std::string* frames, std::string_view begin, std::string_view end) {
+  logcore::AppendFrame(frames, begin);
+  const size_t length = begin.size() + end.size();
+  const size_t header = frames->size() - begin.size() - kFrameHeaderLength;
+  (*frames)[header] = static_cast<char>(length >> 8);
+  (*frames)[header + 1] = static_cast<char>(length & 0xff);
+  frames->append(end);
+}
+
+// The tail after a write: what was not whole of it. With nothing whole, bytes are added in place,
+// so that a line that comes byte by byte costs no more than one that does not.
+void KeepTail(std::string_view rest, const Taken& taken, Tail* tail, Tail* before) {
+  if (taken.count == 0) {
+    tail->bytes.append(rest);
+    tail->discarding = false;
+    return;
+  }
+  *before = std::exchange(*tail, Tail());
+  tail->bytes = rest;
+}
+
+bool BeginsWith(std::string_view bytes, const RefusedEnd& refused) {
+  return refused.length <= bytes.size() &&
+         logcore::Sha256({bytes.substr(0, refused.length)}) == refused.hash;
+}
+
+tl::unexpected<logcore::Error> TooLong() {
+  return Fail(Code::kTooLarge, "a line has more than 65,535 bytes");
+}
+
+// Forgets a line that is too long. `bytes` begin with it, or go on with it.
+void RefuseLine(std::string_view bytes, size_t newline, Tail* tail) {
+  const bool began_before = HasBytes(*tail);
+  *tail = {};
+  if (newline == bytes.npos) {
+    tail->discarding = true;
+  } else if (began_before) {
+    tail->refused = RefusedEnd{newline + 1, logcore::Sha256({bytes.substr(0, newline + 1)})};
+  }
+}
+
+Result<Taken> TakeLines(std::string_view bytes, size_t max_frames, Tail* tail, Tail* before) {
+  if (tail->refused && BeginsWith(bytes, *tail->refused)) return TooLong();
+  tail->refused.reset();
+
+  Taken taken;
+  if (tail->discarding) {
+    const size_t newline = bytes.find('\n');
+    taken.length = newline == bytes.npos ? bytes.size() : newline + 1;
+    if (newline == bytes.npos) return taken;
+  }
+  std::string_view begun = tail->bytes;  // what the first line began with
+  while (taken.length < bytes.size()) {
+    const std::string_view rest = bytes.substr(taken.length);
+    const size_t newline = rest.find('\n');
+    const std::string_view line = rest.substr(0, newline);
+    const size_t length = begun.size() + line.size();
+    if (length > kMaxEntryLength) {
+      if (taken.length > 0) break;
+      RefuseLine(rest, newline, tail);
+      return TooLong();
+    }
+    if (newline == rest.npos) {
+      KeepTail(rest, taken, tail, before);
+      taken.length = bytes.size();
+      return taken;
+    }
+    if (taken.count > 0 && taken.frames.size() + kFrameHeaderLength + length > max_frames) break;
+    AppendFrame(&taken.frames, begun, line);
+    ++taken.count;
+    begun = {};
+    taken.length += line.size() + 1;
+  }
+  KeepTail({}, taken, tail, before);
+  return taken;
+}
+
+// The length of the frame that begins with these bytes; nothing if its header is not whole.
+std::optional<size_t> FrameLength(std::string_view begun, std::string_view rest) {
+  if (begun.size() + rest.size() < kFrameHeaderLength) return std::nullopt;
+  const auto byte = [&](size_t i) {
+    return static_cast<unsigned char>(i < begun.size() ? begun[i] : rest[i - begun.size()]);
+  };
+  return kFrameHeaderLength + (static_cast<size_t>(byte(0)) << 8 | byte(1));
+}
+
+Result<Taken> TakeFrames(std::string_view bytes, size_t max_frames, Tail* tail, Tail* before) {
+  Taken taken;
+  std::string_view begun = tail->bytes;
+  while (taken.length < bytes.size()) {
+    const std::string_view rest = bytes.substr(taken.length);
+    const std::optional<size_t> length = FrameLength(begun, rest);
+    if (!length || begun.size() + rest.size() < *length) {
+      KeepTail(rest, taken, tail, before);
+      taken.length = bytes.size();
+      return taken;
+    }
+    if (taken.count > 0 && taken.frames.size() + *length > max_frames) break;
+    const size_t more = *length - begun.size();
+    taken.frames.append(begun).append(rest.substr(0, more));
+    ++taken.count;
+    begun = {};
+    taken.length += more;
+  }
+  KeepTail({}, taken, tail, before);
+  return taken;
+}
+
+}  // namespace
+
+Result<Taken> TakeBytes(Framing framing, std::string_view bytes, size_t max_frames, Tail* tail,
+                        Tail* before) {
+  CHECK(!bytes.empty() && kFrameHeaderLength + kMaxEntryLength <= max_frames);
+  return framing == Framing::kLines ? TakeLines(bytes, max_frames, tail, before)
+                                    : TakeFrames(bytes, max_frames, tail, before);
+}
+
+Result<Taken> EndTail(Framing framing, Tail* tail) {
+  CHECK(HasBytes(*tail));
+  if (framing == Framing::kBundle) {
+    return Fail(Code::kInvalid, "the last frame is incomplete");
+  }
+  Taken taken;
+  taken.count = 1;
+  logcore::AppendFrame(&taken.frames, tail->bytes);
+  *tail = {};
+  return taken;
+}
+
+}  // namespace fusefs

@@ -1,0 +1,67 @@
+// Framing: how the bytes that are written to `add` and `add.bundle` become frames of entries
+// (logcore/entry_bundle.h). Writes cut the bytes anywhere; what is not yet a whole entry is kept as
+// the open file's *tail* until more comes, or the file is closed.
+//
+//   kLines   an entry is a line; its newline is not part of it. A line over 65,535 bytes is refused
+//            (kTooLarge) and discarded through its newline, even if that comes in a later write.
+//   kBundle  entries come framed, as in an entry bundle.
+//
+// What a write takes is a prefix of its bytes: whole entries up to `max_frames` bytes of frames, or
+// up to a line that is too long (so that the error stands for that line alone), else everything.
+//
+// Pure; any thread. Tested by tests/fusefs/append_file_test.cc.
+
+#ifndef FUSEFS_FRAMING_H_
+#define FUSEFS_FRAMING_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "logcore/hash.h"
+#include "logcore/result.h"
+
+namespace fusefs {
+
+enum class Framing { kLines, kBundle };
+
+// The end of a line that was refused, up to and with its newline, as far as it stood in the write
+// that was refused. Some programs write the same bytes again after an error: without the line's
+// beginning, which is gone, they would become an entry.
+struct RefusedEnd {
+  size_t length = 0;
+  logcore::Hash hash;
+};
+
+// What is left over between two writes.
+struct Tail {
+  std::string bytes;        // at most a line or frame less its last byte
+  bool discarding = false;  // the rest of the line, through its newline, is of one that was refused
+  std::optional<RefusedEnd> refused;
+};
+
+struct Taken {
+  size_t length = 0;   // of the bytes that were taken
+  std::string frames;  // of the entries that became whole
+  uint64_t count = 0;
+};
+
+// Takes bytes (at least one) off the front of `bytes`, and leaves in `tail` what is not whole. If
+// any entry became whole, the tail as it was before is moved to `before`, else `before` is
+// untouched. On an error nothing is taken, except that a refused line is discarded. `max_frames`
+// allows for one frame of the longest entry at least.
+logcore::Result<Taken> TakeBytes(Framing framing, std::string_view bytes, size_t max_frames,
+                                 Tail* tail, Tail* before);
+
+// Whether bytes are waiting for more of them.
+inline bool HasBytes(const Tail& tail) {
+  return !tail.bytes.empty();
+}
+// Ends the tail, which has bytes: a line's becomes an entry, without a newline; a frame's is
+// kInvalid, and stays as it is.
+logcore::Result<Taken> EndTail(Framing framing, Tail* tail);
+
+}  // namespace fusefs
+
+#endif  // FUSEFS_FRAMING_H_

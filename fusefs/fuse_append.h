@@ -1,0 +1,72 @@
+// Appends: the system calls on open `add` and `add.bundle`. What they mean is append_file.h; here
+// they meet the sequencer, and requests that have to wait are parked (fuse_parked.h).
+//
+//   write   parked until its entries are durable; if they all lack their ends, answered at once.
+//           `async`: answered once sequenced, as long as the queue has room
+//   flush   (each close of a descriptor) commits the tail if the close ends it, then as fsync
+//   fsync   parked until all that was sequenced before is published
+//   release (after the last close) commits what tail is left; nobody hears of it
+//   read    receipts
+//   poll    POLLOUT while the queue has room, POLLIN while there are receipts
+//
+// A full queue takes no more than 64 KiB of a write, and the answer waits until that is durable:
+// each writer then holds no more memory than it would by waiting outside.
+//
+// Any thread; nothing blocks. Tested by tests/mount (append, writers).
+
+#ifndef FUSEFS_FUSE_APPEND_H_
+#define FUSEFS_FUSE_APPEND_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "fusefs/append_file.h"
+#include "fusefs/fuse_parked.h"
+#include "fusefs/fuse_request.h"
+#include "fusefs/table.h"
+#include "logcore/sequencer.h"
+
+namespace fusefs {
+
+class Appends {
+ public:
+  struct Options {
+    bool async = false;
+    size_t max_frames = 0;  // bytes of frames in one submission
+  };
+  // The sequencer outlives this; it must be stopped before this goes.
+  Appends(logcore::Sequencer* sequencer, const Options& options, fuse_interrupt_func_t on_interrupt)
+      : sequencer_(sequencer), options_(options), parked_(on_interrupt) {}
+
+  void Open(Request request, Framing framing, fuse_file_info info);
+  void Write(Request request, uint64_t handle, std::string_view bytes, int flags);
+  void Flush(Request request, uint64_t handle);
+  void Fsync(Request request, uint64_t handle);
+  void Release(uint64_t handle);
+  void Read(Request request, uint64_t handle, size_t length);
+  // Takes over `poll_handle`, which can be null.
+  void Poll(Request request, uint64_t handle, fuse_pollhandle* poll_handle);
+
+  Parked& parked() { return parked_; }
+
+ private:
+  class OpenFile;
+  using OpenFilePtr = std::shared_ptr<OpenFile>;
+
+  void ParkWrite(Request request, const OpenFilePtr& file, Piece piece);
+  logcore::Sequencer::Ticket SubmitUnwatched(const OpenFilePtr& file, Piece piece);
+  void AnswerWhenPublished(Request request, logcore::Sequencer::Ticket ticket,
+                           std::function<std::optional<logcore::Error>()> error);
+
+  logcore::Sequencer* const sequencer_;
+  const Options options_;
+  Parked parked_;
+  Table<OpenFile> files_;
+};
+
+}  // namespace fusefs
+
+#endif  // FUSEFS_FUSE_APPEND_H_

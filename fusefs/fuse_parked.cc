@@ -1,0 +1,78 @@
+#include "fusefs/fuse_parked.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "fusefs/process.h"
+
+namespace fusefs {
+
+uint64_t Parked::Park(Request request) {
+  const fuse_req_t raw = request.get();
+  uint64_t number = 0;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Entry entry;
+    entry.thread = request.thread();
+    entry.request = std::move(request);
+    number = ++newest_;
+    entries_.emplace(number, std::move(entry));
+  }
+  fuse_req_interrupt_func(raw, on_interrupt_, reinterpret_cast<void*>(number));
+  return number;
+}
+
+void Parked::Arm(uint64_t number, std::function<bool()> give_up) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = entries_.find(number);
+  if (found == entries_.end()) return;
+  found->second.give_up = std::move(give_up);
+  found->second.armed = true;
+}
+
+Request Parked::Take(uint64_t number) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = entries_.find(number);
+  if (found == entries_.end()) return Request();
+  Request request = std::move(found->second.request);
+  entries_.erase(found);
+  return request;
+}
+
+bool Parked::Has(uint64_t number) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return entries_.contains(number);
+}
+
+void Parked::Interrupted(uint64_t number) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  news_ = true;
+  if (std::find(interrupted_.begin(), interrupted_.end(), number) != interrupted_.end()) return;
+  interrupted_.push_back(number);
+  interrupted_count_ = interrupted_.size();
+}
+
+void Parked::AnswerKilled() {
+  struct Candidate {
+    uint64_t number;
+    pid_t thread;
+    std::function<bool()> give_up;
+  };
+  std::vector<Candidate> candidates;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::erase_if(interrupted_, [this](uint64_t number) { return !entries_.contains(number); });
+    interrupted_count_ = interrupted_.size();
+    for (const uint64_t number : interrupted_) {
+      const Entry& entry = entries_.at(number);
+      if (entry.armed) candidates.push_back({number, entry.thread, entry.give_up});
+    }
+  }
+  for (const Candidate& candidate : candidates) {
+    if (!IsFatalSignalPending(candidate.thread)) continue;
+    if (candidate.give_up && !candidate.give_up()) continue;
+    if (Request request = Take(candidate.number)) request.Answer(EINTR);
+  }
+}
+
+}  // namespace fusefs

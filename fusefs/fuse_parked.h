@@ -1,0 +1,75 @@
+// Parked: requests that wait for the log (a write to be durable, a close to be published) without a
+// thread that waits with them. Whoever takes a request out of here answers it: the sequencer's
+// callback when the wait is over, or AnswerKilled when whoever asked is going to die.
+//
+// An interrupt alone ends nothing: like a write to a disk file, a wait goes on through signals that
+// are handled, stops and traces. FUSE does not say which signal it was, and says it once: from then
+// on /proc is looked at, now and then, for a fatal one.
+//
+// libfuse calls the interrupt function with the request's lock held, at once if the interrupt has
+// overtaken the request. So it only makes a note, and nothing is answered from within it; nor is a
+// request answered before it is armed, while the thread that parks it still touches it.
+//
+// Any thread. Tested by tests/mount (writers).
+
+#ifndef FUSEFS_FUSE_PARKED_H_
+#define FUSEFS_FUSE_PARKED_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "fusefs/fuse_request.h"
+
+namespace fusefs {
+
+// How often interrupted requests are looked at.
+inline constexpr std::chrono::milliseconds kKilledInterval{50};
+
+class Parked {
+ public:
+  // `on_interrupt` is called by libfuse with the number that Park gave as data; it must find this
+  // object and call Interrupted.
+  explicit Parked(fuse_interrupt_func_t on_interrupt) : on_interrupt_(on_interrupt) {}
+
+  uint64_t Park(Request request);
+  // Allows the request to be given up, if `give_up` can undo what it waits for. It is called by
+  // AnswerKilled, with no lock held, and can be empty: nothing to undo. Does nothing if the request
+  // is gone.
+  void Arm(uint64_t number, std::function<bool()> give_up);
+  // An empty one if it is gone.
+  Request Take(uint64_t number);
+  bool Has(uint64_t number);
+
+  void Interrupted(uint64_t number);
+  // Answers EINTR to those of the interrupted that are being killed and can be given up. To be
+  // called after news, and every kKilledInterval while there are any interrupted.
+  void AnswerKilled();
+  // Whether a request was interrupted since this was last asked.
+  bool TakeNews() { return news_.load(std::memory_order_relaxed) && news_.exchange(false); }
+  bool has_interrupted() const { return interrupted_count_.load(std::memory_order_relaxed) > 0; }
+
+ private:
+  struct Entry {
+    Request request;
+    pid_t thread = 0;
+    bool armed = false;
+    std::function<bool()> give_up;
+  };
+
+  const fuse_interrupt_func_t on_interrupt_;
+  std::mutex mutex_;  // guards all below; nothing is called with it
+  uint64_t newest_ = 0;
+  std::unordered_map<uint64_t, Entry> entries_;
+  std::vector<uint64_t> interrupted_;
+  std::atomic<size_t> interrupted_count_ = 0;  // interrupted_.size()
+  std::atomic<bool> news_ = false;
+};
+
+}  // namespace fusefs
+
+#endif  // FUSEFS_FUSE_PARKED_H_

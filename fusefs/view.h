@@ -1,0 +1,70 @@
+// View: the bytes, lengths and times of nodes, from a snapshot of the log. What there is and what
+// it is called is tree.h.
+//
+// It also remembers, for as long as anybody could still ask for them, the checkpoints that it
+// showed: a node of `checkpoint` is one version, and is served after the next one is published.
+//
+// Any thread. Tested by tests/fusefs/view_test.cc.
+
+#ifndef FUSEFS_VIEW_H_
+#define FUSEFS_VIEW_H_
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "fusefs/node.h"
+#include "logcore/result.h"
+#include "logcore/snapshot.h"
+
+namespace fusefs {
+
+// The newest versions of `checkpoint` that stay open to those who looked one up but did not open
+// it.
+inline constexpr size_t kMaxCheckpoints = 4096;
+// Bundles longer than this are read whole and kept while they are being read in pieces: a bundle is
+// verified as a whole, and can have 16 MiB.
+inline constexpr size_t kLongFile = 128 * 1024;
+
+struct Attributes {
+  uint64_t length = 0;  // bytes; 0 for directories and what has no length
+  int64_t mtime = 0;    // POSIX seconds
+};
+
+class View {
+ public:
+  // `vkey`: the verifier key, without a newline.
+  explicit View(const std::string& vkey) : vkey_line_(vkey + "\n") {}
+
+  // kNotFound where the snapshot (or, of checkpoints, this view) does not have the node.
+  logcore::Result<Attributes> AttributesOf(const Node& node, const logcore::Snapshot& snapshot);
+  // Bytes [offset, offset + length) of a file; fewer only at its end. Not of kAppend.
+  logcore::Result<std::string> Read(const Node& node, const logcore::Snapshot& snapshot,
+                                    uint64_t offset, size_t length);
+  // One version of `checkpoint`, to hold on to. The snapshot's own is remembered.
+  logcore::Result<std::shared_ptr<const logcore::Published>> Checkpoint(
+      const Node& node, const logcore::Snapshot& snapshot);
+
+ private:
+  struct LongFile {
+    uint64_t number = 0;  // of its node
+    std::shared_ptr<const std::string> bytes;
+  };
+
+  logcore::Result<std::string> ReadBundle(const Node& node, const logcore::Snapshot& snapshot,
+                                          uint64_t offset, size_t length);
+  std::shared_ptr<const std::string> FindLongFile(uint64_t number);
+  void KeepLongFile(LongFile file);
+
+  const std::string vkey_line_;
+  std::mutex mutex_;                                                           // guards all below
+  std::map<uint64_t, std::shared_ptr<const logcore::Published>> checkpoints_;  // by size
+  std::array<LongFile, 2> long_files_;  // most recently read first
+};
+
+}  // namespace fusefs
+
+#endif  // FUSEFS_VIEW_H_
