@@ -1,0 +1,57 @@
+#include <ostream>
+
+#include "logcore/audit.h"
+#include "logcore/base64.h"
+#include "logcore/posix_disk.h"
+#include "logcore/store.h"
+#include "mountd/commands.h"
+#include "mountd/progress.h"
+
+namespace mountd {
+namespace {
+
+using logcore::Result;
+using logcore::VerifierKey;
+
+// The key that the checkpoint must be signed by: the one that was asked for, or the store's own.
+Result<VerifierKey> ExpectedKey(const CheckCommand& command, logcore::Disk* disk) {
+  if (command.vkey) {
+    Result<VerifierKey> key = VerifierKey::Parse(*command.vkey);
+    if (!key.has_value()) return Within("--vkey " + *command.vkey, std::move(key).error());
+    return key;
+  }
+  ASSIGN_OR_RETURN(const logcore::StoreConfig config, logcore::Store::ReadConfig(disk));
+  return config.vkey;
+}
+
+Result<logcore::AuditReport> RunAudit(const VerifierKey& vkey, logcore::Disk* disk,
+                                      Environment& environment) {
+  Progress progress(environment.err, environment.err_is_terminal);
+  logcore::AuditOptions options;
+  options.vkey = vkey;
+  options.progress = [&progress](uint64_t done, uint64_t total) { progress.Show(done, total); };
+  return logcore::Audit(disk, options);
+}
+
+}  // namespace
+
+Result<int> Check(const CheckCommand& command, Environment& environment) {
+  const std::string context = "check " + command.store;
+  auto disk = logcore::OpenPosixDisk(command.store);
+  if (!disk.has_value()) return Within(context, std::move(disk).error());
+  auto vkey = ExpectedKey(command, disk->get());
+  if (!vkey.has_value()) return Within(context, std::move(vkey).error());
+  auto report = RunAudit(*vkey, disk->get(), environment);
+  if (!report.has_value()) return Within(context, std::move(report).error());
+
+  for (const logcore::Damage& damage : report->damages) {
+    environment.out << "damaged: " << damage.file << ": " << damage.what << "\n";
+  }
+  if (!report->damages.empty()) return 1;
+  environment.out << "sound: " << report->head.size << " entries, root "
+                  << logcore::Base64Encode(report->head.root.view()) << ", checkpoint signed by "
+                  << vkey->ToString() << "\n";
+  return 0;
+}
+
+}  // namespace mountd

@@ -1,0 +1,142 @@
+#include "mountd/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <string_view>
+
+namespace mountd {
+namespace {
+
+using logcore::Code;
+using logcore::Fail;
+using logcore::Result;
+using logcore::Status;
+
+constexpr char kAbout[] =
+    "A transparency log that you mount. A line appended to MOUNTPOINT/add becomes an entry of\n"
+    "an append-only Merkle log; checkpoint, tile/ and entries/ are read-only files beside it.";
+
+// Parses `words` (without the program's name). A request for help or the version comes back as its
+// text; an error as one line.
+std::optional<Result<std::string>> Parse(CLI::App* app, std::vector<std::string> words) {
+  std::reverse(words.begin(), words.end());  // as CLI11 wants them
+  try {
+    app->parse(words);
+    return std::nullopt;
+  } catch (const CLI::CallForHelp&) {
+    return app->help();
+  } catch (const CLI::CallForVersion& version) {
+    return std::string(version.what()) + "\n";
+  } catch (const CLI::ParseError& error) {
+    return Fail(Code::kInvalid,
+                "command line: " + std::string(error.what()) + " (see tlogfs --help)");
+  }
+}
+
+// What `mount` and `mount.tlogfs` have in common.
+struct MountWords {
+  MountCommand command;
+  std::vector<std::string> options;
+
+  void AddTo(CLI::App* app) {
+    app->add_option("STORE", command.store, "The store's directory")->type_name("")->required();
+    app->add_option("MOUNTPOINT", command.mountpoint, "An existing directory")
+        ->type_name("")
+        ->required();
+    app->add_option("-o", options, "See below; may be given more than once")
+        ->type_name("OPT,OPT")
+        ->allow_extra_args(false);
+    app->footer(std::string(MountOptionsHelp()));
+  }
+  Result<Command> Take() {
+    for (const std::string& list : options) {
+      RETURN_IF_ERROR(ParseMountOptions(list, &command.options));
+    }
+    return Command(command);
+  }
+};
+
+Result<Command> ParseHelperCommandLine(std::vector<std::string> words) {
+  CLI::App app("Called by mount(8) for -t tlogfs, and for lines of fstab(5) of that type.",
+               "mount.tlogfs");
+  MountWords mount;
+  mount.AddTo(&app);
+  bool ignored = false;
+  std::string type;
+  app.add_flag("-f", mount.command.fake, "Fake: check the arguments, mount nothing");
+  app.add_flag("-s,-n,-v", ignored, "Accepted, for mount(8)");
+  app.add_option("-N", mount.command.mount_namespace, "Mount in this mount namespace")
+      ->type_name("FILE");
+  app.add_option("-t", type, "Accepted, for mount(8)")->type_name("TYPE");
+  if (auto other = Parse(&app, std::move(words))) {
+    ASSIGN_OR_RETURN(std::string text, *std::move(other));
+    return Command(ShowText{std::move(text)});
+  }
+  return mount.Take();
+}
+
+Result<Command> ParseProgramCommandLine(std::vector<std::string> words) {
+  CLI::App app(kAbout, "tlogfs");
+  app.set_version_flag("--version", "tlogfs " TLOGFS_VERSION);
+  app.require_subcommand(0, 1);  // None: said below, after what was not understood.
+  app.get_formatter()->label("SUBCOMMAND", "COMMAND");
+  app.get_formatter()->label("Subcommands", "Commands");
+
+  InitCommand init;
+  CLI::App* init_app = app.add_subcommand(
+      "init", "Creates a log and its keys in STORE; prints the verifier key (vkey)");
+  init_app->add_option("STORE", init.store, "A new or empty directory")->type_name("")->required();
+  init_app->add_option("--origin", init.origin, "The log's name, such as example.com/log")
+      ->type_name("NAME")
+      ->required();
+  init_app->add_option("--key", init.key_file, "Import this PRIVATE+KEY+... note key")
+      ->type_name("FILE");
+
+  MountWords mount;
+  CLI::App* mount_app = app.add_subcommand(
+      "mount", "Mounts the log of STORE at MOUNTPOINT; returns when the mount answers");
+  mount.AddTo(mount_app);
+  mount_app->add_flag("-f", mount.command.foreground, "Stay in the foreground");
+
+  CheckCommand check;
+  CLI::App* check_app = app.add_subcommand(
+      "check",
+      "Rebuilds a log from its entries and compares everything. Exit code: 0 sound, 1 damaged,\n"
+      "2 could not run");
+  check_app->add_option("STORE", check.store, "The store's directory")->type_name("")->required();
+  check_app->add_option("--vkey", check.vkey, "The verifier key that must have signed")
+      ->type_name("V");
+
+  AdoptCommand adopt;
+  CLI::App* adopt_app = app.add_subcommand(
+      "adopt", "Lets a copied or restored store be written again, if it covers CHECKPOINT");
+  adopt_app->add_option("STORE", adopt.store, "The copy")->type_name("")->required();
+  adopt_app
+      ->add_option("--newest", adopt.newest,
+                   "The newest signed checkpoint of this log that anybody saw (- is stdin)")
+      ->type_name("CHECKPOINT")
+      ->required();
+
+  if (auto other = Parse(&app, std::move(words))) {
+    ASSIGN_OR_RETURN(std::string text, *std::move(other));
+    return Command(ShowText{std::move(text)});
+  }
+  if (*init_app) return Command(init);
+  if (*check_app) return Command(check);
+  if (*adopt_app) return Command(adopt);
+  if (*mount_app) return mount.Take();
+  return Fail(Code::kInvalid, "command line: a command is missing (see tlogfs --help)");
+}
+
+}  // namespace
+
+Result<Command> ParseCommandLine(const std::vector<std::string>& args) {
+  std::string_view name = args.empty() ? "" : std::string_view(args[0]);
+  name.remove_prefix(name.rfind('/') + 1);  // npos + 1 is 0
+  std::vector<std::string> words(args.begin() + (args.empty() ? 0 : 1), args.end());
+  const bool is_helper = name == "mount.tlogfs" || name == "mount.fuse.tlogfs";
+  return is_helper ? ParseHelperCommandLine(std::move(words))
+                   : ParseProgramCommandLine(std::move(words));
+}
+
+}  // namespace mountd

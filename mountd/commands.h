@@ -1,0 +1,20 @@
+// The commands, a file each. They return the exit code, or the error that Run prints on its line.
+// Tested by tests/mountd.
+
+#ifndef MOUNTD_COMMANDS_H_
+#define MOUNTD_COMMANDS_H_
+
+#include "logcore/result.h"
+#include "mountd/command_line.h"
+#include "mountd/environment.h"
+
+namespace mountd {
+
+logcore::Result<int> Init(const InitCommand& command, Environment& environment);
+logcore::Result<int> Mount(const MountCommand& command, Environment& environment);
+logcore::Result<int> Check(const CheckCommand& command, Environment& environment);
+logcore::Result<int> Adopt(const AdoptCommand& command, Environment& environment);
+
+}  // namespace mountd
+
+#endif  // MOUNTD_COMMANDS_H_

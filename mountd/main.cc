@@ -1,0 +1,25 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <ctime>
+#include <iostream>
+
+#include "mountd/run.h"
+
+int main(int argc, char** argv) {
+  // Whoever closed a standard stream must not find a file of the store in its place.
+  int fd = 0;
+  do fd = open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) close(fd);
+
+  const char* notify_socket = std::getenv("NOTIFY_SOCKET");
+  mountd::Environment environment{.in = std::cin,
+                                  .out = std::cout,
+                                  .err = std::cerr,
+                                  .err_is_terminal = isatty(STDERR_FILENO) == 1,
+                                  .clock = [] { return int64_t{std::time(nullptr)}; },
+                                  .notify_socket = notify_socket ? notify_socket : ""};
+  return mountd::Run({argv, argv + argc}, environment);
+}

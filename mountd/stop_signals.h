@@ -1,0 +1,37 @@
+// StopSignals: SIGTERM, SIGINT and SIGHUP as a function call. They are blocked (in all threads that
+// are started later) and waited for by a thread of their own, so that what they lead to may do
+// anything, and needs no global variable. They stay blocked for good: a second SIGTERM must not
+// kill what the first one asked to finish. SIGPIPE is ignored.
+//
+// One thread. Tested by tests/mount/lifecycle_test.py.
+
+#ifndef MOUNTD_STOP_SIGNALS_H_
+#define MOUNTD_STOP_SIGNALS_H_
+
+#include <atomic>
+#include <csignal>
+#include <functional>
+#include <thread>
+
+namespace mountd {
+
+class StopSignals {
+ public:
+  StopSignals();   // Blocks; signals that come now wait for Watch.
+  ~StopSignals();  // Ends watching.
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+  // Calls `stop` at each signal, from another thread.
+  void Watch(std::function<void()> stop);
+  void EndWatch();
+
+ private:
+  sigset_t signals_;
+  std::atomic<bool> ending_{false};
+  std::thread thread_;
+};
+
+}  // namespace mountd
+
+#endif  // MOUNTD_STOP_SIGNALS_H_
