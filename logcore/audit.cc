@@ -13,7 +13,7 @@
 #include "logcore/check.h"
 #include "logcore/checkpoint.h"
 #include "logcore/entry_bundle.h"
-#include "logcore/journal_reader.h"
+#include "logcore/journal_audit.h"
 #include "logcore/log_files.h"
 #include "logcore/published.h"
 #include "logcore/segments.h"
@@ -24,7 +24,7 @@
 namespace logcore {
 namespace {
 
-// A store that is being appended to moves while it is read: what looks wrong is looked at again.
+// The checkpoint is being written while it is read: what looks wrong is looked at again.
 constexpr int kAttempts = 20;
 constexpr uint64_t kProgressStride = 16384;
 constexpr size_t kWindowLength = 1 << 20;
@@ -58,14 +58,18 @@ class Auditor {
  private:
   // Only the first damage of each file is told.
   void Damaged(const std::string& file, const std::string& what) { damages_.emplace(file, what); }
-  // Damage as the readers of the files put it: "hashes/0 at byte 96: ...", or "journal: ...".
+  // Damage as the readers of the files put it: "hashes/0 at byte 96: ...", or "journal: ..."; or as
+  // the disk does: "open journal: no such file".
   void Damaged(const Error& error) {
-    const size_t end = std::min(error.message.find(": "), error.message.find(" at byte "));
+    constexpr std::string_view kOpen = "open ";
+    std::string message = error.message;
+    if (message.starts_with(kOpen)) message.erase(0, kOpen.size());
+    const size_t end = std::min(message.find(": "), message.find(" at byte "));
     if (end == std::string::npos) {
-      Damaged("store", error.message);
+      Damaged("store", message);
     } else {
-      const bool has_place = error.message[end] == ' ';
-      Damaged(error.message.substr(0, end), error.message.substr(end + (has_place ? 1 : 2)));
+      const bool has_place = message[end] == ' ';
+      Damaged(message.substr(0, end), message.substr(end + (has_place ? 1 : 2)));
     }
   }
   // What is damage goes to the report, what hinders the audit is returned.
@@ -87,7 +91,13 @@ class Auditor {
       Damaged("config", "names another verifier key, " + vkey_->ToString());
       vkey_ = options_.vkey;
     }
-    return {};
+    // It may well be kept elsewhere, or from us; but what is there must be it.
+    const Status key = Store::CheckKey(disk_, *config);
+    if (!key.has_value() &&
+        (key.error().code == Code::kNotFound || key.error().code == Code::kDenied)) {
+      return {};
+    }
+    return Judge(key);
   }
 
   Status AuditCheckpoint() {
@@ -330,68 +340,20 @@ class Auditor {
     return {};
   }
 
-  Status AuditTimes() { return Judge(files_->CheckTimes(published_.head.size)); }
+  Status AuditTimes() {
+    RETURN_IF_ERROR(Judge(files_->CheckTimes(published_.head.size)));
+    if (published_.head.size == 0) return {};
+    const Result<int64_t> newest = snapshot_->Time(published_.head.size - 1);
+    return newest.has_value() ? Status() : Judge(tl::unexpected<Error>(newest.error()));
+  }
 
-  // ---- journal: both base slots, and the chain from the base to beyond the published size; then
-  // nothing may be there that it does not explain.
+  // ---- journal and lock, see journal_audit.h.
 
   Status AuditJournal() {
-    ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk_->Open("journal", Access::kRead));
-    Status status;
-    LogState before;
-    for (int i = 0; i < kAttempts; ++i) {
-      LogState state;
-      status = FollowJournal(*journal, &state);
-      if (status.has_value()) status = files_->CheckLengths(state.end);
-      if (status.has_value() || !IsDamage(status.error())) return status;
-      if (i != 0 && state == before) return Judge(status);  // It does not move: it is so.
-      before = state;
-    }
-    return {};
-  }
-
-  Status FollowJournal(const File& journal, LogState* state) {
-    RETURN_IF_ERROR(CheckBaseSlots(journal));
-    ASSIGN_OR_RETURN(const Base base, ReadBase(journal, std::nullopt));
-    const JournalReader reader(&journal, base);
-    *state = base.state;
-    while (true) {
-      ASSIGN_OR_RETURN(const std::optional<JournalRecord> record, reader.After(*state));
-      if (!record) break;
-      const LogAppend append{.frames = record->frames(),
-                             .leaf_hashes = record->leaf_hashes,
-                             .completed = &record->completed,
-                             .time = record->header.time};
-      *state = {record->end(), record->header.mac, EndAfter(state->end, append), record->range};
-    }
-    RETURN_IF_ERROR(reader.CheckNothingLater(state->position.sequence));
-    if (state->end.size < published_.head.size) {
-      return Fail(Code::kCorrupt, "journal: ends at size " + std::to_string(state->end.size) +
-                                      ", before the published one");
-    }
-    if (entries_sound_ && state->end.size == published_.head.size &&
-        state->range.Root() != published_.head.root) {
-      return Fail(Code::kCorrupt, "journal: gives another root than the published one");
-    }
-    return {};
-  }
-
-  static Status CheckBaseSlots(const File& journal) {
-    for (uint64_t i = 0; i < 2; ++i) {
-      std::string slot(kBaseSlotLength, '\0');
-      ASSIGN_OR_RETURN(const size_t length,
-                       journal.ReadAt(i * kBaseSlotLength, slot.data(), slot.size()));
-      slot.resize(length);
-      if (slot == std::string(kBaseSlotLength, '\0')) continue;
-      const std::optional<Base> base = DecodeBase(slot);
-      std::string expected = base ? EncodeBase(*base) : "";
-      expected.resize(kBaseSlotLength, '\0');
-      if (slot != expected) {
-        return Fail(Code::kCorrupt, "journal at byte " + std::to_string(i * kBaseSlotLength) +
-                                        ": base slot " + std::to_string(i) + " is not valid");
-      }
-    }
-    return {};
+    const Status status = CheckJournal(disk_, *files_, published_.head, entries_sound_);
+    const bool is_unknown = !status.has_value() && status.error().code == Code::kBusy;
+    if (is_unknown && !damages_.empty()) return {};  // What was found is to be told.
+    return Judge(status);
   }
 
   Disk* const disk_;

@@ -36,7 +36,8 @@ struct AuditReport {
   std::vector<Damage> damages;  // the first of each file; empty: the store is sound
 };
 
-// An error means that the audit could not run (kDenied, kIo, kNotFound: no store), not damage.
+// An error means that the audit could not run (kDenied, kIo, kNotFound: no store, kBusy: a
+// commit is under way, or its writer died in it), not damage.
 Result<AuditReport> Audit(Disk* disk, const AuditOptions& options);
 
 }  // namespace logcore

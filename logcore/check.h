@@ -5,16 +5,27 @@
 #ifndef LOGCORE_CHECK_H_
 #define LOGCORE_CHECK_H_
 
+#include <syslog.h>
+
 #include <cstdio>
 #include <cstdlib>
 
-#define CHECK(condition)                                                                     \
-  do {                                                                                       \
-    if (!(condition)) [[unlikely]] {                                                         \
-      std::fprintf(stderr, "tlogfs: internal error at %s:%d: %s\n", __FILE__, __LINE__,       \
-                   #condition);                                                              \
-      std::abort();                                                                          \
-    }                                                                                        \
+namespace logcore {
+
+// To stderr, and to the system's log: a daemon has no stderr.
+[[noreturn]] inline void CheckFailed(const char* file, int line, const char* condition) {
+  std::fprintf(stderr, "tlogfs: internal error at %s:%d: %s\n", file, line, condition);
+  syslog(LOG_DAEMON | LOG_CRIT, "internal error at %s:%d: %s", file, line, condition);
+  std::abort();
+}
+
+}  // namespace logcore
+
+#define CHECK(condition)                                      \
+  do {                                                        \
+    if (!(condition)) [[unlikely]] {                          \
+      ::logcore::CheckFailed(__FILE__, __LINE__, #condition); \
+    }                                                         \
   } while (false)
 
 #endif  // LOGCORE_CHECK_H_

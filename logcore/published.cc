@@ -125,6 +125,10 @@ Status PublishedFile::CheckBothSlots() const {
                                       ": slot " + std::to_string(i) + " is damaged");
     }
   }
+  ASSIGN_OR_RETURN(const uint64_t length, file_->Length());
+  if (length != 2 * kPublishedSlotLength) {
+    return Fail(Code::kCorrupt, "checkpoint: is " + std::to_string(length) + " bytes long");
+  }
   return {};
 }
 

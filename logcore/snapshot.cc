@@ -112,6 +112,7 @@ Result<uint64_t> Snapshot::TileLength(const TileId& id) const {
   const uint64_t width = static_cast<uint64_t>(id.width);
   if (id.level != kEntriesLevel) return width * kHashLength;
   const uint64_t first = id.index * kTileWidth;
+  RETURN_IF_ERROR(VerifyBundle(id.index, id.width));
   ASSIGN_OR_RETURN(const uint64_t begin, files_->FrameOffset(first, size()));
   ASSIGN_OR_RETURN(const uint64_t end, files_->FrameOffset(first + width, size()));
   if (end < begin) return FailEntries(first, first + width, "the offsets do not fit together");
@@ -171,8 +172,26 @@ Result<std::string> Snapshot::ReadBundle(uint64_t bundle, int from, int to) cons
         first + static_cast<uint64_t>(known) + static_cast<uint64_t>(bad - computed.begin());
     return FailEntries(index, index + 1, "the hash is not the one in the tree");
   }
+  // The offsets too, which later reads and all lengths are taken from.
+  ASSIGN_OR_RETURN(const uint64_t start,
+                   files_->FrameOffset(first + static_cast<uint64_t>(begin), size()));
+  constexpr int kStride = static_cast<int>(kIndexStride);
+  for (int i = (begin + kStride - 1) / kStride * kStride; i < whole; i += kStride) {
+    const uint64_t index = first + static_cast<uint64_t>(i);
+    ASSIGN_OR_RETURN(const uint64_t offset, files_->FrameOffset(index, size()));
+    if (offset != start + place(i))
+      return FailEntries(index, index + 1, "is not where its row says");
+  }
   verified_->Add({kEntriesLevel, bundle, whole});
   return frames.substr(place(from), place(to) - place(from));
+}
+
+// Lengths come from the index: to be believed once the bundle was verified, and its rows with it.
+Status Snapshot::VerifyBundle(uint64_t bundle, int width) const {
+  if (!verified_->Covers({kEntriesLevel, bundle, width})) {
+    RETURN_IF_ERROR(ReadBundle(bundle, 0, width));
+  }
+  return {};
 }
 
 // Frames of entries [first, end): one read, where all of them were verified before.
@@ -212,6 +231,7 @@ Result<std::string> Snapshot::Entry(uint64_t index) const {
 
 Result<uint64_t> Snapshot::EntryLength(uint64_t index) const {
   if (index >= size()) return NotInTree("entry " + std::to_string(index), size());
+  RETURN_IF_ERROR(VerifyBundle(index / kTileWidth, static_cast<int>(index % kTileWidth) + 1));
   ASSIGN_OR_RETURN(const uint64_t begin, files_->FrameOffset(index, size()));
   ASSIGN_OR_RETURN(const uint64_t end, files_->FrameOffset(index + 1, size()));
   if (end < begin + kFrameHeaderLength || begin + kFrameHeaderLength + kMaxEntryLength < end) {
@@ -249,6 +269,14 @@ Result<std::string> Snapshot::Log(uint64_t offset, size_t length) const {
 
 Result<int64_t> Snapshot::Time(uint64_t index) const {
   if (index >= size()) return NotInTree("entry " + std::to_string(index), size());
+  if (!times_whole_) {
+    // Rows are proved one by one; that none is missing, by the last.
+    ASSIGN_OR_RETURN(const int64_t newest, files_->Time(size() - 1));
+    if (newest != published_.time) {
+      return Fail(Code::kCorrupt, "times: the newest entry's is not the published one");
+    }
+    times_whole_ = true;
+  }
   return files_->Time(index);
 }
 

@@ -12,6 +12,7 @@
 #define LOGCORE_SNAPSHOT_H_
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -86,12 +87,14 @@ class Snapshot {
   Status ReadNodes(int level, uint64_t first, std::span<Hash> out) const;
   Result<const EdgeTiles*> VerifiedEdge() const;
   Result<std::string> ReadBundle(uint64_t bundle, int from, int to) const;
+  Status VerifyBundle(uint64_t bundle, int width) const;
   Result<std::string> ReadEntries(uint64_t first, uint64_t end) const;
 
   const Published published_;
   const std::shared_ptr<const LogFiles> files_;
   const std::shared_ptr<Verified> verified_;
   mutable std::mutex edge_mutex_;
+  mutable std::atomic<bool> times_whole_ = false;
   mutable std::optional<EdgeTiles> edge_;  // verified; once it is there it stays
 };
 

@@ -182,6 +182,11 @@ Result<StoreConfig> Store::ReadConfig(Disk* disk) {
   return StoreConfig{origin, *vkey, filesystem, *lock_inode};
 }
 
+Status Store::CheckKey(Disk* disk, const StoreConfig& config) {
+  RETURN_IF_ERROR(ReadKey(disk, config));
+  return {};
+}
+
 Store::Store(StoreConfig config) : config_(std::move(config)) {}
 Store::~Store() = default;
 
@@ -251,6 +256,22 @@ Status Store::CheckSegments(Disk* disk, uint64_t size, uint64_t frames_end) cons
   return {};
 }
 
+Status Store::SyncAll(Disk* disk) const {
+  RETURN_IF_ERROR(files_->Sync(0, writer_->opened().end.size));
+  std::vector<std::string> names = {"format", "key", "lock", "journal", "checkpoint", "times"};
+  for (int level = 0; level < kTileLevels; ++level) {
+    names.push_back("hashes/" + std::to_string(level));
+  }
+  for (const std::string& name : names) {
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk->Open(name, Access::kReadWrite));
+    RETURN_IF_ERROR(file->Sync());
+  }
+  for (const char* directory : {"entries", "hashes", ""}) {
+    RETURN_IF_ERROR(disk->SyncDirectory(directory));
+  }
+  return {};
+}
+
 Status Store::Adopt(Disk* disk, std::string_view newest, const StoreOptions& options) {
   ASSIGN_OR_RETURN(StoreConfig config, ReadConfig(disk));
   const Result<Checkpoint> checkpoint = OpenCheckpoint(newest, config.vkey);
@@ -265,6 +286,8 @@ Status Store::Adopt(Disk* disk, std::string_view newest, const StoreOptions& opt
   if (!report.damages.empty()) {
     return Fail(Code::kCorrupt, report.damages[0].file + ": " + report.damages[0].what);
   }
+  // Who copied it need not have synced it.
+  RETURN_IF_ERROR(store.SyncAll(disk));
   ASSIGN_OR_RETURN(config.filesystem, disk->FilesystemId());
   ASSIGN_OR_RETURN(const Disk::FileInfo lock, disk->Info("lock"));
   config.lock_inode = lock.inode;

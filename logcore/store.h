@@ -96,6 +96,8 @@ class Store {
 
   // Reads `config` alone.
   static Result<StoreConfig> ReadConfig(Disk* disk);
+  // Whether `key` is the one that `config` names.
+  static Status CheckKey(Disk* disk, const StoreConfig& config);
 
   ~Store();
 
@@ -123,6 +125,7 @@ class Store {
  private:
   explicit Store(StoreConfig config);
   Status OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool force_recovery);
+  Status SyncAll(Disk* disk) const;
   Status CheckSegments(Disk* disk, uint64_t size, uint64_t frames_end) const;
   // The newest slot, if readers in this boot may believe it.
   Result<Published> BelievablePublished(Disk* disk) const;

@@ -107,12 +107,23 @@ Status Writer::RecoverOrResume(bool force_recovery) {
                 recovered.state.position.sequence};
     RETURN_IF_ERROR(WriteHead(*head));
   } else {
-    RETURN_IF_ERROR(CheckEdge(*files_, head->log.range));
+    RETURN_IF_ERROR(CheckHead(*head, base));
   }
   RETURN_IF_ERROR(EraseTornBase(journal_.get()));
   opened_ = head->log;
   journal_use_ = UseOf(head->base, head->log.position, journal_length_);
   return {};
+}
+
+// The head, the journal, the files and the checkpoint are of one time: none was rolled back.
+Status Writer::CheckHead(const Head& head, const Base& base) const {
+  RETURN_IF_ERROR(files_->CheckLengths(head.log.end));
+  RETURN_IF_ERROR(CheckEdge(*files_, head.log.range));
+  const JournalReader reader(journal_.get(), base);
+  ASSIGN_OR_RETURN(const std::optional<JournalRecord> newer, reader.After(head.log));
+  if (newer) return Fail(Code::kCorrupt, "lock: its head is older than the journal");
+  ASSIGN_OR_RETURN(const PublishedFile::Slot slot, published_->Read());
+  return CheckCovers(*files_, head.log, slot.published.head);
 }
 
 // `head`: null in a new boot. Nothing needs to be noted then: all that can be read is on the disk.
@@ -303,7 +314,7 @@ Result<Published> Writer::PublishAfter(const std::optional<PublishedFile::Slot>&
   slot.published.sequence += 1;
   slot.published.head = range.Head();
   slot.published.frames_end = log.end.frames_end;
-  slot.published.time = std::max(slot.published.time, log.end.time);
+  if (log.end.size != 0) slot.published.time = log.end.time;
   slot.published.note = SignCheckpoint(slot.published.head, key_);
   RETURN_IF_ERROR(published_->Write(slot));
   if (!newest.has_value()) {  // Both slots were torn: mend both.

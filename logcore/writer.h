@@ -66,10 +66,11 @@ class Writer {
       : key_(std::move(key)), files_(files), published_(published), clock_(std::move(clock)) {}
 
   Status RecoverOrResume(bool force_recovery);
-  // The three below: under the commit lock.
+  // The ones below, down to Poison: under the commit lock.
   Result<std::optional<Head>> ReadHead() const;
   Status WriteHead(const Head& head);
   Result<Head> HeadForAppend();
+  Status CheckHead(const Head& head, const Base& base) const;
   Result<Recovered> RunRecovery(Head* head, RecoverFrom from);
   Status RecoverFromBase(Head* head);
   // Makes every process stop, until one that is new has recovered.

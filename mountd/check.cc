@@ -1,3 +1,4 @@
+#include <optional>
 #include <ostream>
 
 #include "logcore/audit.h"
@@ -13,18 +14,17 @@ namespace {
 using logcore::Result;
 using logcore::VerifierKey;
 
-// The key that the checkpoint must be signed by: the one that was asked for, or the store's own.
-Result<VerifierKey> ExpectedKey(const CheckCommand& command, logcore::Disk* disk) {
-  if (command.vkey) {
-    Result<VerifierKey> key = VerifierKey::Parse(*command.vkey);
-    if (!key.has_value()) return Within("--vkey " + *command.vkey, std::move(key).error());
-    return key;
-  }
-  ASSIGN_OR_RETURN(const logcore::StoreConfig config, logcore::Store::ReadConfig(disk));
-  return config.vkey;
+// The key that was asked for, if any; else the store's own counts.
+Result<std::optional<VerifierKey>> ExpectedKey(const CheckCommand& command) {
+  std::optional<VerifierKey> expected;
+  if (!command.vkey) return expected;
+  Result<VerifierKey> key = VerifierKey::Parse(*command.vkey);
+  if (!key.has_value()) return Within("--vkey " + *command.vkey, std::move(key).error());
+  expected = *std::move(key);
+  return expected;
 }
 
-Result<logcore::AuditReport> RunAudit(const VerifierKey& vkey, logcore::Disk* disk,
+Result<logcore::AuditReport> RunAudit(const std::optional<VerifierKey>& vkey, logcore::Disk* disk,
                                       Environment& environment) {
   Progress progress(environment.err, environment.err_is_terminal);
   logcore::AuditOptions options;
@@ -39,7 +39,7 @@ Result<int> Check(const CheckCommand& command, Environment& environment) {
   const std::string context = "check " + command.store;
   auto disk = logcore::OpenPosixDisk(command.store);
   if (!disk.has_value()) return Within(context, std::move(disk).error());
-  auto vkey = ExpectedKey(command, disk->get());
+  auto vkey = ExpectedKey(command);
   if (!vkey.has_value()) return Within(context, std::move(vkey).error());
   auto report = RunAudit(*vkey, disk->get(), environment);
   if (!report.has_value()) return Within(context, std::move(report).error());
@@ -48,9 +48,11 @@ Result<int> Check(const CheckCommand& command, Environment& environment) {
     environment.out << "damaged: " << damage.file << ": " << damage.what << "\n";
   }
   if (!report->damages.empty()) return 1;
+  const auto config = logcore::Store::ReadConfig(disk->get());
+  if (!config.has_value()) return Within(context, config.error());
   environment.out << "sound: " << report->head.size << " entries, root "
                   << logcore::Base64Encode(report->head.root.view()) << ", checkpoint signed by "
-                  << vkey->ToString() << "\n";
+                  << config->vkey.ToString() << "\n";
   return 0;
 }
 

@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 #include <string>
 
 #include "logcore/entry_bundle.h"
+#include "logcore/journal.h"
 #include "logcore/posix_disk.h"
 #include "logcore/store.h"
 #include "tests/support/reference_log.h"
@@ -157,6 +159,28 @@ TEST_F(AuditTest, MissingAndShortFilesAreFound) {
     directory_.Write(name, bytes);
   }
   EXPECT_TRUE(Damages().empty());
+}
+
+// The record is durable, the files do not have it yet: the next writer writes it. Not damage.
+TEST_F(AuditTest, WriterThatIsInACommitOrDiedInItIsNoDamageNorSound) {
+  const std::vector<std::string> names = {"entries/1", "entries/1.index", "hashes/0",
+                                          "hashes/1",  "hashes/2",        "times"};
+  std::map<std::string, std::string> before;
+  for (const std::string& name : names) before[name] = directory_.Read(name);
+  Head head = DecodeHead(directory_.Read("lock")).value();
+  log_.Add("one more");
+  Batch batch;
+  batch.Append(log_.Frames(kSize, kSize + 1), 1);
+  ASSERT_TRUE(store_->Commit(&batch).has_value());
+  for (const std::string& name : names) directory_.Write(name, before[name]);
+  EXPECT_FALSE(Damages().empty());  // With a head that is idle it is.
+  head.state = HeadState::kCommitting;
+  std::string bytes = EncodeHead(head);
+  bytes.resize(kMaxHeadLength, '\0');
+  directory_.Write("lock", bytes);
+  EXPECT_EQ(Audit(disk_.get(), {}).error().code, Code::kBusy);
+  directory_.Flip("entries/0", 100);
+  EXPECT_EQ(Damages().size(), 1u);  // What is certain is told.
 }
 
 TEST_F(AuditTest, AnotherKeyIsFound) {

@@ -1,0 +1,141 @@
+#include "logcore/journal_audit.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "logcore/journal.h"
+#include "logcore/journal_reader.h"
+#include "logcore/published.h"
+
+namespace logcore {
+namespace {
+
+constexpr int kAttempts = 20;
+
+Status CheckBaseSlots(const File& journal) {
+  for (uint64_t i = 0; i < 2; ++i) {
+    std::string slot(kBaseSlotLength, '\0');
+    ASSIGN_OR_RETURN(const size_t length,
+                     journal.ReadAt(i * kBaseSlotLength, slot.data(), slot.size()));
+    slot.resize(length);
+    if (slot == std::string(kBaseSlotLength, '\0')) continue;
+    const std::optional<Base> base = DecodeBase(slot);
+    std::string expected = base ? EncodeBase(*base) : "";
+    expected.resize(kBaseSlotLength, '\0');
+    if (slot != expected) {
+      return Fail(Code::kCorrupt, "journal at byte " + std::to_string(i * kBaseSlotLength) +
+                                      ": base slot " + std::to_string(i) + " is not valid");
+    }
+  }
+  return {};
+}
+
+// Where the chain ends, in `state`.
+Status FollowJournal(const File& journal, const TreeHead& published, bool has_sound_entries,
+                     LogState* state) {
+  RETURN_IF_ERROR(CheckBaseSlots(journal));
+  ASSIGN_OR_RETURN(const Base base, ReadBase(journal, std::nullopt));
+  const JournalReader reader(&journal, base);
+  *state = base.state;
+  while (true) {
+    ASSIGN_OR_RETURN(const std::optional<JournalRecord> record, reader.After(*state));
+    if (!record) break;
+    const LogAppend append{.frames = record->frames(),
+                           .leaf_hashes = record->leaf_hashes,
+                           .completed = &record->completed,
+                           .time = record->header.time};
+    *state = {record->end(), record->header.mac, EndAfter(state->end, append), record->range};
+  }
+  RETURN_IF_ERROR(reader.CheckNothingLater(state->position.sequence));
+  if (state->end.size < published.size) {
+    return Fail(Code::kCorrupt, "journal: ends at size " + std::to_string(state->end.size) +
+                                    ", before the published one");
+  }
+  if (has_sound_entries && state->end.size == published.size &&
+      state->range.Root() != published.root) {
+    return Fail(Code::kCorrupt, "journal: gives another root than the published one");
+  }
+  return {};
+}
+
+// What says that all is on the disk says that nothing was appended after it.
+Status CheckComplete(const PublishedFile::Slot& slot, const LogState& state) {
+  if (slot.boot_id != kCompleteBoot || slot.published.head.size == state.end.size) return {};
+  return Fail(Code::kCorrupt, "checkpoint: is of size " + std::to_string(slot.published.head.size) +
+                                  ", and the last one, but the journal ends at size " +
+                                  std::to_string(state.end.size));
+}
+
+// The head, if the file holds one and nothing else.
+Result<std::optional<Head>> ReadHead(const File& lock) {
+  std::string bytes(kMaxHeadLength + 1, '\0');
+  ASSIGN_OR_RETURN(const size_t length, lock.ReadAt(0, bytes.data(), bytes.size()));
+  bytes.resize(length);
+  std::optional<Head> head = DecodeHead(bytes);
+  if (!head) return head;
+  std::string expected = EncodeHead(*head);
+  expected.resize(kMaxHeadLength, '\0');
+  if (bytes != expected) head.reset();
+  return head;
+}
+
+// The head means something in the boot that wrote it. If that is this one, `checkpoint` may say
+// so, and then it must be there.
+Status CheckHead(const File& lock, const std::string& boot_id, const PublishedFile::Slot& slot,
+                 const LogState& state) {
+  std::optional<Head> head;
+  for (int i = 0; i < kAttempts && !head; ++i) {  // It may be being written.
+    ASSIGN_OR_RETURN(head, ReadHead(lock));
+  }
+  if (!head || head->boot_id != boot_id) {
+    if (slot.boot_id != boot_id) return {};
+    return Fail(Code::kCorrupt, "lock: its head is not valid");
+  }
+  if (head->state != HeadState::kIdle || head->log.position == state.position) return {};
+  const bool is_older = head->log.position.sequence < state.position.sequence;
+  return Fail(Code::kCorrupt, is_older ? "lock: its head is older than the journal"
+                                       : "journal: ends before the head in lock");
+}
+
+}  // namespace
+
+Status CheckJournal(Disk* disk, const LogFiles& files, const TreeHead& published,
+                    bool has_sound_entries) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk->Open("journal", Access::kRead));
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, disk->Open("lock", Access::kRead));
+  ASSIGN_OR_RETURN(const std::unique_ptr<PublishedFile> checkpoint,
+                   PublishedFile::Open(disk, Access::kRead));
+  ASSIGN_OR_RETURN(const std::string boot_id, disk->BootId());
+  LogState before;
+  std::optional<Head> first;
+  for (int i = 0; i < kAttempts; ++i) {
+    ASSIGN_OR_RETURN(const std::optional<Head> head, ReadHead(*lock));
+    if (i == 0) first = head;
+    LogState state;
+    Status status = FollowJournal(*journal, published, has_sound_entries, &state);
+    if (status.has_value()) status = files.CheckLengths(state.end);
+    if (status.has_value()) {
+      ASSIGN_OR_RETURN(const PublishedFile::Slot slot, checkpoint->Read());
+      status = CheckComplete(slot, state);
+      if (status.has_value()) status = CheckHead(*lock, boot_id, slot, state);
+    }
+    if (status.has_value() || status.error().code != Code::kCorrupt) return status;
+    // A record is in the journal before it is in the files, and stays there alone if its writer
+    // dies: then the next writer mends it. It is damage only where nobody is, or was, at work.
+    ASSIGN_OR_RETURN(const std::optional<Head> head_after, ReadHead(*lock));
+    const bool is_at_rest =
+        head == head_after && (!head || head->boot_id != boot_id ||
+                               (head->state == HeadState::kIdle && !head->advancing));
+    if (is_at_rest && i != 0 && state == before) return status;  // It does not move: it is so.
+    before = state;
+  }
+  ASSIGN_OR_RETURN(const std::optional<Head> last, ReadHead(*lock));
+  if (first != last) return {};  // It is being appended to: what is published was looked at.
+  return Fail(Code::kBusy,
+              "a commit is under way, or its writer died in it: try again, or mount it once for "
+              "writing");
+}
+
+}  // namespace logcore

@@ -1,0 +1,28 @@
+// logcore/checkpoint.h: a checkpoint prints as it was, and its tree, signed, opens again.
+
+#include "logcore/checkpoint.h"
+
+#include "tests/fuzz/fuzz.h"
+
+namespace {
+
+constexpr char kSigner[] =
+    "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static const logcore::SignerKey signer = logcore::SignerKey::Parse(kSigner).value();
+  const std::string_view input = tlogfs_test::InputBytes(data, size);
+  const auto checkpoint = logcore::Checkpoint::Parse(input);
+  if (checkpoint.has_value()) {
+    CHECK(checkpoint->ToString() == input);
+    CHECK(checkpoint->head.size <= logcore::kMaxTreeSize);
+    const std::string note = logcore::SignCheckpoint(checkpoint->head, signer);
+    const auto opened = logcore::OpenCheckpoint(note, signer.verifier());
+    CHECK(opened.has_value() && opened->head == checkpoint->head);
+  }
+  const auto opened = logcore::OpenCheckpoint(input, signer.verifier());
+  if (opened.has_value()) CHECK(opened->origin == signer.verifier().name());
+  return 0;
+}
