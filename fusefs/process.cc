@@ -59,6 +59,10 @@ pid_t ProcessOf(pid_t thread) {
 }
 
 bool IsKilled(pid_t thread) {
+  // A thread in execve(2) closes its files under a lock that reading its `stat` waits for, and its
+  // FLUSH waits for us. Only who has given up its memory, as exit does before it closes files, is
+  // asked.
+  if (!StatusField(ReadProc(thread, "status"), "VmSize").empty()) return false;
   // The exit code, as of wait(2), is the last field: the signal is in its low seven bits.
   const std::string stat = ReadProc(thread, "stat");
   const size_t space = stat.rfind(' ');

@@ -206,6 +206,17 @@ class WritersTest(harness.MountTest):
         self.assertEqual(lines(), [b"single %d" % number for number in range(20)] +
                          [b"load %d" % number for number in range(3000)])
 
+    def test_programs_that_start_others_with_add_open_do_not_hang_the_mount(self):
+        """exec closes the child's copy, under a lock that reading /proc/PID/stat waits for."""
+        script = ("import os, sys\n"
+                  "add = [os.open(sys.argv[1], os.O_WRONLY) for _ in range(4)]\n"
+                  "for fd in add: os.write(fd, b'half')\n"
+                  "for _ in range(20): os.system('true')\n")
+        children = [self.python(script) for _ in range(4)]
+        for child in children:
+            self.assertEqual(child.wait(20), 0)
+        self.assertEqual(self.log.checkpoint().size, 16)
+
 
 if __name__ == "__main__":
     harness.main()
