@@ -1,17 +1,29 @@
 #include "fusefs/append_file.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "logcore/entry_bundle.h"
+
 namespace fusefs {
+namespace {
+
+constexpr size_t kMaxTailLength = logcore::kFrameHeaderLength + logcore::kMaxEntryLength;
+
+}  // namespace
 
 using logcore::Error;
 using logcore::Result;
 
 Result<Piece> AppendFile::Take(std::string_view bytes, bool revocable) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  const bool keep_rest = share_.Resize(HeldLocked() + std::min(bytes.size(), kMaxTailLength));
+  Result<Taken> taken =
+      TakeBytes(options_.framing, bytes, options_.max_frames, &tail_, &before_, keep_rest);
+  if (!revocable) Forget(&before_);
+  GiveBackLocked();
   Piece piece;
-  ASSIGN_OR_RETURN(piece.taken,
-                   TakeBytes(options_.framing, bytes, options_.max_frames, &tail_, &before_));
+  ASSIGN_OR_RETURN(piece.taken, std::move(taken));
   if (piece.taken.count == 0) return piece;
   tail_writer_ = 0;
   piece.serial = ++serial_;
@@ -34,12 +46,17 @@ void AppendFile::Settle(const Piece& piece, const Result<logcore::Appended>& app
   const bool newest = piece.serial == serial_ && unsettled_;
   if (newest) unsettled_ = false;
   if (appended.has_value()) {
-    if (options_.receipts) receipts_.Add(appended->first_index, appended->leaf_hashes);
+    if (newest) Forget(&before_);
+    if (!options_.receipts) return GiveBackLocked();
+    const size_t length = receipts_.LengthWith(appended->leaf_hashes.size()) - receipts_.length();
+    const bool room = share_.Resize(HeldLocked() + length);
+    receipts_.Add(appended->first_index, appended->leaf_hashes, room);
   } else if (!piece.revocable) {
     if (!error_) error_ = appended.error();
   } else if (newest) {
-    tail_ = std::move(before_);
+    tail_ = std::exchange(before_, Tail());
   }
+  GiveBackLocked();
 }
 
 Result<std::optional<Piece>> AppendFile::OnClose(const Closer& closer) {
@@ -49,7 +66,8 @@ Result<std::optional<Piece>> AppendFile::OnClose(const Closer& closer) {
   if (closer.killed) {
     const pid_t writer = tail_writer_ != 0 ? tail_writer_ : options_.opener;
     const bool drop = writer == closer.process || writer == 0;
-    if (drop && options_.framing == Framing::kLines) tail_ = {};
+    if (drop && options_.framing == Framing::kLines) Forget(&tail_);
+    GiveBackLocked();
     return std::nullopt;
   }
   const bool opened_it = closer.process == options_.opener;
@@ -71,7 +89,18 @@ Piece AppendFile::EndTailLocked(Taken taken) {
   piece.taken = std::move(taken);
   piece.serial = ++serial_;
   unsettled_ = false;
+  Forget(&before_);
+  GiveBackLocked();
   return piece;
+}
+
+size_t AppendFile::HeldLocked() const {
+  return tail_.bytes.size() + before_.bytes.size() + receipts_.length();
+}
+
+// After what may have made it less.
+void AppendFile::GiveBackLocked() {
+  static_cast<void>(share_.Resize(HeldLocked()));
 }
 
 std::optional<Error> AppendFile::PeekError() const {
@@ -86,7 +115,9 @@ std::optional<Error> AppendFile::TakeError() {
 
 std::string AppendFile::Read(size_t length) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return receipts_.Read(length);
+  std::string text = receipts_.Read(length);
+  GiveBackLocked();
+  return text;
 }
 
 bool AppendFile::has_receipts() const {

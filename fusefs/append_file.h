@@ -19,11 +19,13 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "fusefs/budget.h"
 #include "fusefs/framing.h"
 #include "fusefs/receipts.h"
 #include "logcore/result.h"
@@ -36,6 +38,7 @@ struct AppendFileOptions {
   bool receipts = false;      // opened for reading, too
   pid_t opener = 0;           // the process that opened it; 0: unknown
   size_t max_frames = 65537;  // bytes of frames in one piece; at least one frame of any entry
+  std::shared_ptr<Budget> budget = nullptr;  // for the tail and the receipts; null: no limit
 };
 
 // A part of a write, or the tail: entries to be appended together.
@@ -48,10 +51,11 @@ struct Piece {
 
 class AppendFile {
  public:
-  explicit AppendFile(const AppendFileOptions& options) : options_(options) {}
+  explicit AppendFile(const AppendFileOptions& options)
+      : options_(options), share_(options.budget) {}
 
   // Takes a part of what is written. With no whole entry in it (count 0) there is nothing to
-  // settle.
+  // settle. kBusy: there is no entry in it, and the budget has no room to keep it.
   logcore::Result<Piece> Take(std::string_view bytes, bool revocable);
   // Says which process wrote the tail that Take left.
   void SetTailWriter(pid_t writer);
@@ -80,6 +84,8 @@ class AppendFile {
 
  private:
   Piece EndTailLocked(Taken taken);
+  size_t HeldLocked() const;
+  void GiveBackLocked();
 
   const AppendFileOptions options_;
   mutable std::mutex mutex_;  // guards all below
@@ -89,6 +95,7 @@ class AppendFile {
   uint64_t serial_ = 0;     // of the newest piece
   bool unsettled_ = false;  // the newest piece is revocable and not yet settled
   Receipts receipts_;
+  Share share_;  // of the budget, for tail_, before_ and receipts_
   std::optional<logcore::Error> error_;
 };
 

@@ -45,10 +45,14 @@ tl::unexpected<logcore::Error> TooLong() {
   return Fail(Code::kTooLarge, "a line has more than 65,535 bytes");
 }
 
+tl::unexpected<logcore::Error> NoRoom() {
+  return Fail(Code::kBusy, "there is no room for what is not whole");
+}
+
 // Forgets a line that is too long. `bytes` begin with it, or go on with it.
 void RefuseLine(std::string_view bytes, size_t newline, Tail* tail) {
   const bool began_before = HasBytes(*tail);
-  *tail = {};
+  Forget(tail);
   if (newline == bytes.npos) {
     tail->discarding = true;
   } else if (began_before) {
@@ -56,7 +60,8 @@ void RefuseLine(std::string_view bytes, size_t newline, Tail* tail) {
   }
 }
 
-Result<Taken> TakeLines(std::string_view bytes, size_t max_frames, Tail* tail, Tail* before) {
+Result<Taken> TakeLines(std::string_view bytes, size_t max_frames, Tail* tail, Tail* before,
+                        bool keep_rest) {
   if (tail->refused && BeginsWith(bytes, *tail->refused)) return TooLong();
   tail->refused.reset();
 
@@ -78,6 +83,8 @@ Result<Taken> TakeLines(std::string_view bytes, size_t max_frames, Tail* tail, T
       return TooLong();
     }
     if (newline == rest.npos) {
+      if (!keep_rest && taken.length == 0) return NoRoom();
+      if (!keep_rest) break;
       KeepTail(rest, taken, tail, before);
       taken.length = bytes.size();
       return taken;
@@ -101,13 +108,16 @@ std::optional<size_t> FrameLength(std::string_view begun, std::string_view rest)
   return kFrameHeaderLength + (static_cast<size_t>(byte(0)) << 8 | byte(1));
 }
 
-Result<Taken> TakeFrames(std::string_view bytes, size_t max_frames, Tail* tail, Tail* before) {
+Result<Taken> TakeFrames(std::string_view bytes, size_t max_frames, Tail* tail, Tail* before,
+                         bool keep_rest) {
   Taken taken;
   std::string_view begun = tail->bytes;
   while (taken.length < bytes.size()) {
     const std::string_view rest = bytes.substr(taken.length);
     const std::optional<size_t> length = FrameLength(begun, rest);
     if (!length || begun.size() + rest.size() < *length) {
+      if (!keep_rest && taken.length == 0) return NoRoom();
+      if (!keep_rest) break;
       KeepTail(rest, taken, tail, before);
       taken.length = bytes.size();
       return taken;
@@ -125,11 +135,15 @@ Result<Taken> TakeFrames(std::string_view bytes, size_t max_frames, Tail* tail, 
 
 }  // namespace
 
+void Forget(Tail* tail) {
+  static_cast<void>(std::exchange(*tail, Tail()));
+}
+
 Result<Taken> TakeBytes(Framing framing, std::string_view bytes, size_t max_frames, Tail* tail,
-                        Tail* before) {
+                        Tail* before, bool keep_rest) {
   CHECK(!bytes.empty() && kFrameHeaderLength + kMaxEntryLength <= max_frames);
-  return framing == Framing::kLines ? TakeLines(bytes, max_frames, tail, before)
-                                    : TakeFrames(bytes, max_frames, tail, before);
+  return framing == Framing::kLines ? TakeLines(bytes, max_frames, tail, before, keep_rest)
+                                    : TakeFrames(bytes, max_frames, tail, before, keep_rest);
 }
 
 Result<Taken> EndTail(Framing framing, Tail* tail) {
@@ -140,7 +154,7 @@ Result<Taken> EndTail(Framing framing, Tail* tail) {
   Taken taken;
   taken.count = 1;
   logcore::AppendFrame(&taken.frames, tail->bytes);
-  *tail = {};
+  Forget(tail);
   return taken;
 }
 

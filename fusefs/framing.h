@@ -50,14 +50,17 @@ struct Taken {
 // Takes bytes (at least one) off the front of `bytes`, and leaves in `tail` what is not whole. If
 // any entry became whole, the tail as it was before is moved to `before`, else `before` is
 // untouched. On an error nothing is taken, except that a refused line is discarded. `max_frames`
-// allows for one frame of the longest entry at least.
+// allows for one frame of the longest entry at least. Without `keep_rest` there is no room for a
+// longer tail: what is whole is taken, and bytes that only begin an entry are kBusy.
 logcore::Result<Taken> TakeBytes(Framing framing, std::string_view bytes, size_t max_frames,
-                                 Tail* tail, Tail* before);
+                                 Tail* tail, Tail* before, bool keep_rest = true);
 
 // Whether bytes are waiting for more of them.
 inline bool HasBytes(const Tail& tail) {
   return !tail.bytes.empty();
 }
+// Forgets the tail, and gives its memory back, which assigning an empty string does not.
+void Forget(Tail* tail);
 // Ends the tail, which has bytes: a line's becomes an entry, without a newline; a frame's is
 // kInvalid, and stays as it is.
 logcore::Result<Taken> EndTail(Framing framing, Tail* tail);

@@ -71,7 +71,8 @@ void Appends::Open(Request request, Framing framing, fuse_file_info info) {
       AppendFileOptions{.framing = framing,
                         .receipts = access == O_RDWR,
                         .opener = access == O_RDONLY ? 0 : ProcessOf(request.thread()),
-                        .max_frames = options_.max_frames},
+                        .max_frames = options_.max_frames,
+                        .budget = budget_},
       access != O_RDONLY);
   info.fh = files_.Add(file);
   info.direct_io = 1;
@@ -89,7 +90,11 @@ void Appends::Write(Request request, uint64_t handle, std::string_view bytes, in
   if (full) bytes = bytes.substr(0, kLengthWhenFull);
   const bool wait = full || !options_.async;
   Result<Piece> piece = open->file.Take(bytes, wait);
-  if (!piece.has_value()) return request.Answer(piece.error());
+  if (!piece.has_value()) {
+    // Not EAGAIN: poll(2) would not wait.
+    if (piece.error().code == logcore::Code::kBusy) return request.Answer(ENOBUFS);
+    return request.Answer(piece.error());
+  }
   const size_t length = piece->taken.length;
   if (open->file.has_tail()) open->file.SetTailWriter(ProcessOf(request.thread()));
   if (piece->taken.count == 0) return request.AnswerWritten(length);
@@ -118,9 +123,8 @@ void Appends::ParkWrite(Request request, const OpenFilePtr& open, Piece piece) {
     return;
   }
   parked_.Arm(number, [this, open, piece, ticket] {
-    if (!sequencer_->Cancel(ticket)) return false;
+    if (!sequencer_->Cancel(ticket)) return;  // It is being committed, and Settle will come.
     open->Settle(piece, logcore::Fail(logcore::Code::kBusy, "the writer was killed"));
-    return true;
   });
 }
 

@@ -10,7 +10,9 @@
 //   poll    POLLOUT while the queue has room, POLLIN while there are receipts
 //
 // A full queue takes no more than 64 KiB of a write, and the answer waits until that is durable:
-// each writer then holds no more memory than it would by waiting outside.
+// each writer then holds no more memory than it would by waiting outside. What open files keep
+// between two writes has a budget (budget.h): beyond it, bytes that complete no entry are refused
+// with ENOBUFS, and receipts are lost.
 //
 // Any thread; nothing blocks. Tested by tests/mount (append, writers).
 
@@ -63,6 +65,7 @@ class Appends {
 
   logcore::Sequencer* const sequencer_;
   const Options options_;
+  const std::shared_ptr<Budget> budget_ = std::make_shared<Budget>(kBudgetLength);
   Parked parked_;
   Table<OpenFile> files_;
 };

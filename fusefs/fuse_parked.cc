@@ -22,7 +22,7 @@ uint64_t Parked::Park(Request request) {
   return number;
 }
 
-void Parked::Arm(uint64_t number, std::function<bool()> give_up) {
+void Parked::Arm(uint64_t number, std::function<void()> give_up) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = entries_.find(number);
   if (found == entries_.end()) return;
@@ -56,7 +56,7 @@ void Parked::AnswerKilled() {
   struct Candidate {
     uint64_t number;
     pid_t thread;
-    std::function<bool()> give_up;
+    std::function<void()> give_up;
   };
   std::vector<Candidate> candidates;
   {
@@ -70,7 +70,7 @@ void Parked::AnswerKilled() {
   }
   for (const Candidate& candidate : candidates) {
     if (!IsFatalSignalPending(candidate.thread)) continue;
-    if (candidate.give_up && !candidate.give_up()) continue;
+    if (candidate.give_up) candidate.give_up();
     if (Request request = Take(candidate.number)) request.Answer(EINTR);
   }
 }

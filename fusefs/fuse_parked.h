@@ -37,17 +37,18 @@ class Parked {
   explicit Parked(fuse_interrupt_func_t on_interrupt) : on_interrupt_(on_interrupt) {}
 
   uint64_t Park(Request request);
-  // Allows the request to be given up, if `give_up` can undo what it waits for. It is called by
-  // AnswerKilled, with no lock held, and can be empty: nothing to undo. Does nothing if the request
-  // is gone.
-  void Arm(uint64_t number, std::function<bool()> give_up);
+  // Allows the request to be given up. `give_up` undoes what it waits for, if that can still be; it
+  // is called by AnswerKilled, with no lock held, and can be empty: nothing to undo. Does nothing
+  // if the request is gone.
+  void Arm(uint64_t number, std::function<void()> give_up);
   // An empty one if it is gone.
   Request Take(uint64_t number);
   bool Has(uint64_t number);
 
   void Interrupted(uint64_t number);
-  // Answers EINTR to those of the interrupted that are being killed and can be given up. To be
-  // called after news, and every kKilledInterval while there are any interrupted.
+  // Answers EINTR to those of the interrupted that are being killed, also if what they wait for can
+  // no longer be undone: the dead do not ask. To be called after news, and every kKilledInterval
+  // while there are any interrupted.
   void AnswerKilled();
   // Whether a request was interrupted since this was last asked.
   bool TakeNews() { return news_.load(std::memory_order_relaxed) && news_.exchange(false); }
@@ -58,7 +59,7 @@ class Parked {
     Request request;
     pid_t thread = 0;
     bool armed = false;
-    std::function<bool()> give_up;
+    std::function<void()> give_up;
   };
 
   const fuse_interrupt_func_t on_interrupt_;

@@ -20,6 +20,7 @@
 
 #include "fusefs/fuse_filesystem.h"
 #include "logcore/check.h"
+#include "logcore/entry_bundle.h"
 
 namespace fusefs {
 namespace {
@@ -299,6 +300,11 @@ Result<std::unique_ptr<FuseSession>> FuseSession::Mount(logcore::Store* store,
                                                         logcore::Sequencer* sequencer,
                                                         const SessionOptions& options) {
   CHECK(options.read_only == (sequencer == nullptr));
+  // The program makes no such store; others, with the library, may.
+  if (!options.read_only &&
+      store->max_batch_length() < logcore::kFrameHeaderLength + logcore::kMaxEntryLength) {
+    return Fail(Code::kInvalid, "its journal is too small for the longest entry: mount it ro");
+  }
   auto impl = std::make_unique<Impl>(store, sequencer, options);
   RETURN_IF_ERROR(impl->Mount(options));
   return std::unique_ptr<FuseSession>(new FuseSession(std::move(impl)));

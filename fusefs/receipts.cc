@@ -4,15 +4,15 @@
 
 namespace fusefs {
 
-void Receipts::Add(uint64_t first_index, std::span<const logcore::Hash> leaf_hashes) {
-  const size_t room = kMaxReceipts - std::min(kMaxReceipts, kept_.size());
-  const size_t keep = std::min(room, leaf_hashes.size());
+void Receipts::Add(uint64_t first_index, std::span<const logcore::Hash> leaf_hashes, bool room) {
+  const size_t most = room ? kMaxReceipts - std::min(kMaxReceipts, kept_.size()) : 0;
+  const size_t keep = std::min(most, leaf_hashes.size());
   for (size_t i = 0; i < keep; ++i) {
     kept_.push_back({.index = first_index + i, .leaf_hash = leaf_hashes[i]});
   }
   const uint64_t lost = leaf_hashes.size() - keep;
   if (lost == 0) return;
-  if (kept_.back().lost == 0) kept_.push_back({});
+  if (kept_.empty() || kept_.back().lost == 0) kept_.push_back({});
   kept_.back().lost += lost;
 }
 

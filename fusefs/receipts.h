@@ -8,6 +8,8 @@
 #ifndef FUSEFS_RECEIPTS_H_
 #define FUSEFS_RECEIPTS_H_
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <span>
@@ -21,8 +23,13 @@ inline constexpr size_t kMaxReceipts = 4096;
 
 class Receipts {
  public:
-  // Of entries `first_index` and following.
-  void Add(uint64_t first_index, std::span<const logcore::Hash> leaf_hashes);
+  // Of entries `first_index` and following. Without `room` they are counted as lost.
+  void Add(uint64_t first_index, std::span<const logcore::Hash> leaf_hashes, bool room = true);
+  // In memory, bytes; and what it would be with `count` more that are not lost.
+  size_t length() const { return LengthWith(0); }
+  size_t LengthWith(size_t count) const {
+    return std::max(kept_.size(), std::min(kMaxReceipts, kept_.size() + count)) * sizeof(Receipt);
+  }
   // Up to `length` bytes, and takes them away; none are left when it gives fewer.
   std::string Read(size_t length);
   bool empty() const { return kept_.empty() && line_.empty(); }

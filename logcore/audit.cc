@@ -27,7 +27,7 @@ namespace {
 // The checkpoint is being written while it is read: what looks wrong is looked at again.
 constexpr int kAttempts = 20;
 constexpr uint64_t kProgressStride = 16384;
-constexpr size_t kWindowLength = 1 << 20;
+constexpr size_t kWindowLength = 1 << 16;
 
 std::string At(uint64_t offset) {
   return "at byte " + std::to_string(offset) + ": ";
@@ -116,7 +116,7 @@ class Auditor {
     Status slots;
     for (int i = 0; i < kAttempts; ++i) {
       slots = (*file)->CheckBothSlots();
-      if (slots.has_value()) break;
+      if (slots.has_value() || slots.error().code != Code::kCorrupt) break;
     }
     RETURN_IF_ERROR(Judge(slots));
     Result<std::unique_ptr<LogFiles>> files = LogFiles::Open(disk_, Access::kRead);
@@ -250,7 +250,7 @@ class Auditor {
     }
     if (!computed.empty() && (!stored.has_value() || *stored == computed)) {
       RETURN_IF_ERROR(AuditIndex(first, std::span(bundle.offsets).first(count)));
-      Rebuild(bundle.leaf_hashes);
+      RETURN_IF_ERROR(Rebuild(bundle.leaf_hashes));
       return bundle.offsets.back();
     }
     NoteDamagedBundle(bundle, stored.has_value() ? std::string_view(*stored) : "");
@@ -302,27 +302,30 @@ class Auditor {
   // ---- hashes/*: compared with what the entries give; where those are damaged, verified from the
   // root down instead.
 
-  void Rebuild(std::span<const Hash> leaf_hashes) {
-    if (!entries_sound_) return;
+  Status Rebuild(std::span<const Hash> leaf_hashes) {
+    if (!entries_sound_) return {};
     const uint64_t before = rebuilt_.size();
     CompletedNodes completed;
     rebuilt_.Extend(leaf_hashes, &completed);
     for (int level = 0; level < kTileLevels; ++level) {
-      CompareNodes(level, NodeCount(level, before), completed[static_cast<size_t>(level)]);
+      RETURN_IF_ERROR(
+          CompareNodes(level, NodeCount(level, before), completed[static_cast<size_t>(level)]));
     }
+    return {};
   }
 
-  void CompareNodes(int level, uint64_t first, std::span<const Hash> nodes) {
-    if (nodes.empty()) return;
+  Status CompareNodes(int level, uint64_t first, std::span<const Hash> nodes) {
+    if (nodes.empty()) return {};
     const std::string name = "hashes/" + std::to_string(level);
     std::vector<Hash> stored(nodes.size());
     const Status read = files_->ReadNodes(level, first, stored);
-    if (!read.has_value()) return Damaged(read.error());
+    if (!read.has_value()) return Judge(read);
     const auto [at, unused] = std::mismatch(nodes.begin(), nodes.end(), stored.begin());
-    if (at == nodes.end()) return;
+    if (at == nodes.end()) return {};
     const uint64_t node = first + static_cast<uint64_t>(at - nodes.begin());
     Damaged(name, At(node * kHashLength) + "node " + std::to_string(node) +
                       " is not the one that the entries give");
+    return {};
   }
 
   Status AuditHashes() {

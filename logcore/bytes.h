@@ -67,6 +67,12 @@ class ByteReader {
   bool ok_ = true;
 };
 
+// At the speed of memcmp: the first byte is one, and each is equal to the one before it.
+inline bool IsZeros(std::string_view bytes) {
+  return bytes.empty() ||
+         (bytes[0] == '\0' && bytes.substr(1) == bytes.substr(0, bytes.size() - 1));
+}
+
 // Decimal without sign, leading zeros or anything else, as C2SP writes sizes and indexes.
 inline std::optional<uint64_t> ParseDecimal(std::string_view text) {
   if (text.empty() || (text[0] == '0' && text.size() > 1) || text[0] == '+') return std::nullopt;

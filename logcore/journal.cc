@@ -179,9 +179,7 @@ std::optional<Base> DecodeBase(std::string_view slot) {
   }
   if (!ChecksumFollows(slot, reader)) return std::nullopt;
   // A slot is written whole: if an older, longer base goes on behind this one, the write was cut.
-  if (reader.rest().find_first_not_of('\0', kHashLength) != std::string_view::npos) {
-    return std::nullopt;
-  }
+  if (!IsZeros(reader.rest().substr(kHashLength))) return std::nullopt;
   if (base.journal_length < kMinJournalLength || kMaxJournalLength < base.journal_length ||
       base.journal_length % kJournalBlock != 0 || base.state.position.tail < kRecordsStart ||
       base.journal_length < base.state.position.tail) {

@@ -70,7 +70,7 @@ Status CheckComplete(const PublishedFile::Slot& slot, const LogState& state) {
 
 // The head, if the file holds one and nothing else.
 Result<std::optional<Head>> ReadHead(const File& lock) {
-  std::string bytes(kMaxHeadLength + 1, '\0');
+  std::string bytes(kMaxHeadLength, '\0');
   ASSIGN_OR_RETURN(const size_t length, lock.ReadAt(0, bytes.data(), bytes.size()));
   bytes.resize(length);
   std::optional<Head> head = DecodeHead(bytes);
@@ -105,6 +105,7 @@ Status CheckJournal(Disk* disk, const LogFiles& files, const TreeHead& published
                     bool has_sound_entries) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk->Open("journal", Access::kRead));
   ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, disk->Open("lock", Access::kRead));
+  RETURN_IF_ERROR(CheckHeadLength(*lock));
   ASSIGN_OR_RETURN(const std::unique_ptr<PublishedFile> checkpoint,
                    PublishedFile::Open(disk, Access::kRead));
   ASSIGN_OR_RETURN(const std::string boot_id, disk->BootId());

@@ -1,5 +1,6 @@
 #include "logcore/journal_reader.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "logcore/entry_bundle.h"
@@ -31,6 +32,13 @@ Result<Base> ReadBase(const File& journal, std::optional<uint64_t> sequence) {
                                     std::to_string(found->journal_length));
   }
   return std::move(*found);
+}
+
+Status CheckHeadLength(const File& lock) {
+  ASSIGN_OR_RETURN(const uint64_t length, lock.Length());
+  if (length == kMaxHeadLength) return {};
+  return Fail(Code::kCorrupt, "lock: is " + std::to_string(length) + " bytes long, not " +
+                                  std::to_string(kMaxHeadLength));
 }
 
 Result<std::optional<JournalRecord>> JournalReader::After(const LogState& state) const {
@@ -77,9 +85,9 @@ Result<std::optional<JournalRecord>> JournalReader::RecordAt(uint64_t offset,
 }
 
 Status JournalReader::CheckNothingLater(uint64_t sequence) const {
-  std::string bytes(kScanLength, '\0');
+  std::string bytes(std::min<uint64_t>(kScanLength, length_ - kRecordsStart), '\0');
   for (uint64_t offset = kRecordsStart; offset < length_; offset += kScanLength) {
-    ASSIGN_OR_RETURN(const size_t length, journal_->ReadAt(offset, bytes.data(), kScanLength));
+    ASSIGN_OR_RETURN(const size_t length, journal_->ReadAt(offset, bytes.data(), bytes.size()));
     for (size_t i = 0; i + kRecordHeaderLength <= length; i += kJournalBlock) {
       const std::optional<RecordHeader> header =
           DecodeRecordHeader(key_, std::string_view(bytes).substr(i), length_);

@@ -22,6 +22,9 @@ namespace logcore {
 // The valid base slot of `sequence`, or the newest one; kCorrupt if it is not there.
 Result<Base> ReadBase(const File& journal, std::optional<uint64_t> sequence);
 
+// kCorrupt unless the file `lock` has the length that a head has, always.
+Status CheckHeadLength(const File& lock);
+
 // A record that is what it says: mac, chain, frames and root.
 struct JournalRecord {
   uint64_t offset = 0;

@@ -20,6 +20,7 @@ constexpr uint64_t kLeafHashesStep = 1 << 20;
 constexpr uint64_t kOtherStep = 64 * 1024;
 constexpr std::string_view kEntriesPrefix = "entries/";
 constexpr std::string_view kIndexSuffix = ".index";
+constexpr std::string_view kEndsEarly = "the file ends before the log does";
 
 std::string HashesName(int level) {
   return "hashes/" + std::to_string(level);
@@ -37,6 +38,13 @@ std::string_view AsBytes(std::span<const Hash> hashes) {
 
 tl::unexpected<Error> FailBeyond(const Segment& segment) {
   return FailCorrupt(segment.index_name(), 0, "the segment begins after the end of the log");
+}
+
+Status CheckLength(const File& file, const std::string& name, uint64_t length) {
+  ASSIGN_OR_RETURN(const uint64_t found, file.Length());
+  if (found < length) return FailCorrupt(name, found, kEndsEarly);
+  if (length < found) return FailCorrupt(name, length, "the file goes on after the end of the log");
+  return {};
 }
 
 // What must be there: that it is missing is damage.
@@ -78,7 +86,7 @@ struct LogFiles::Piece {
 // Where one file ends.
 struct LogFiles::FileEnd {
   std::string name;
-  const File* file;
+  File* file;
   uint64_t length;
   std::shared_ptr<const Segment> segment;  // whose file it is: keeps it open
 };
@@ -371,22 +379,42 @@ Status LogFiles::WriteBlocks(std::span<const Block> blocks) {
       return FailCorrupt(block.name, block.offset, "no block that could have been kept");
     }
     RETURN_IF_ERROR(file->WriteAt(block.offset, block.bytes));
-    RETURN_IF_ERROR(file->Sync());
+  }
+  return {};
+}
+
+Status LogFiles::SyncEnds(const LogEnd& end) {
+  ASSIGN_OR_RETURN(const std::vector<FileEnd> ends, Ends(end));
+  for (const FileEnd& file : ends) RETURN_IF_ERROR(file.file->Sync());
+  return {};
+}
+
+Status LogFiles::CheckWhole(uint64_t size) const {
+  for (int level = 0; level < kTileLevels; ++level) {
+    const uint64_t length = NodeCount(level, size) * kHashLength;
+    ASSIGN_OR_RETURN(const uint64_t found, hashes_[static_cast<size_t>(level)]->Length());
+    if (found < length) return FailCorrupt(HashesName(level), found, kEndsEarly);
+  }
+  std::shared_ptr<const Segment> before;
+  for (uint64_t number = 0; number * kSegmentEntries < size; ++number) {
+    ASSIGN_OR_RETURN(std::shared_ptr<const Segment> segment, segments_.Open(number));
+    if (before != nullptr) {
+      ASSIGN_OR_RETURN(const uint64_t base, before->Base());
+      ASSIGN_OR_RETURN(const uint64_t end, segment->Base());
+      if (end < base) return FailBeyond(*segment);
+      RETURN_IF_ERROR(CheckLength(*before->frames(), before->frames_name(), end - base));
+      RETURN_IF_ERROR(CheckLength(*before->index(), before->index_name(),
+                                  kSegmentEntries / kIndexStride * kIndexRowLength));
+    }
+    before = std::move(segment);
   }
   return {};
 }
 
 Status LogFiles::CheckLengths(const LogEnd& end) const {
-  const auto check = [](const File& file, const std::string& name, uint64_t length) -> Status {
-    ASSIGN_OR_RETURN(const uint64_t found, file.Length());
-    if (found < length) return FailCorrupt(name, found, "the file ends before the log does");
-    if (length < found)
-      return FailCorrupt(name, length, "the file goes on after the end of the log");
-    return {};
-  };
   ASSIGN_OR_RETURN(const std::vector<FileEnd> ends, Ends(end));
   for (const FileEnd& file : ends) {
-    RETURN_IF_ERROR(check(*file.file, file.name, file.length));
+    RETURN_IF_ERROR(CheckLength(*file.file, file.name, file.length));
   }
   // Segments after the last one may have been created, by a commit that failed, but are empty.
   ASSIGN_OR_RETURN(const std::vector<std::string> names, disk_->List("entries"));
@@ -395,7 +423,7 @@ Status LogFiles::CheckLengths(const LogEnd& end) const {
     if (!number || (end.size != 0 && *number <= (end.size - 1) / kSegmentEntries)) continue;
     const std::string path = std::string(kEntriesPrefix) + name;
     ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk_->Open(path, Access::kRead));
-    RETURN_IF_ERROR(check(*file, path, 0));
+    RETURN_IF_ERROR(CheckLength(*file, path, 0));
   }
   return {};
 }

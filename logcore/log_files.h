@@ -104,9 +104,14 @@ class LogFiles {
   // The last, unfinished 4 KiB block of each file at `end`. Bytes after `end` are written into
   // these blocks while those before it are already durable, so a torn write could hurt them.
   Result<std::vector<Block>> PartialBlocks(const LogEnd& end) const;
-  // Puts them back, durably: Sync() syncs only files that entries were written to.
+  // Puts them back.
   Status WriteBlocks(std::span<const Block> blocks);
+  // Syncs every file that such a block is of, whether entries were written to it or not.
+  Status SyncEnds(const LogEnd& end);
 
+  // kCorrupt unless the files are there and long enough for `size` entries, and the segments that
+  // are full, which never change, end where they must. Reads a row of each segment.
+  Status CheckWhole(uint64_t size) const;
   // kCorrupt unless every file ends where `end` says: what was never committed cannot be there. Of
   // the segments only the last one is looked at, and that there are none after it.
   Status CheckLengths(const LogEnd& end) const;

@@ -91,7 +91,7 @@ const unsigned char* Unsigned(std::string_view bytes) {
 // Bytes that hold a secret, wiped when they go.
 struct SecretBytes {
   explicit SecretBytes(std::string value) : bytes(std::move(value)) {}
-  ~SecretBytes() { OPENSSL_cleanse(bytes.data(), bytes.size()); }
+  ~SecretBytes() { WipeSecret(&bytes); }
   SecretBytes(SecretBytes&&) = default;
   SecretBytes(const SecretBytes&) = delete;
 
@@ -294,6 +294,10 @@ std::string SignerKey::Sign(std::string_view message) const {
                        Unsigned(message), message.size()) == 1);
   CHECK(length == kSignatureLength);
   return signature;
+}
+
+void WipeSecret(std::string* text) {
+  OPENSSL_cleanse(text->data(), text->size());
 }
 
 // ---- Note

@@ -93,6 +93,9 @@ class SignerKey {
   VerifierKey verifier_;
 };
 
+// Wipes a text that a private key was read into or printed to.
+void WipeSecret(std::string* text);
+
 struct NoteSignature {
   std::string name;
   KeyId id = 0;

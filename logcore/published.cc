@@ -25,6 +25,11 @@ uint64_t SlotOffset(uint64_t sequence) {
   return sequence % 2 * kPublishedSlotLength;
 }
 
+// Of so many bytes, filled up to whole blocks.
+size_t BlocksLength(size_t length) {
+  return (length + kBlockLength - 1) / kBlockLength * kBlockLength;
+}
+
 std::string EncodeSlot(const PublishedFile::Slot& slot) {
   const Published& published = slot.published;
   CHECK(slot.boot_id.size() == 16);
@@ -57,6 +62,10 @@ std::optional<PublishedFile::Slot> DecodeSlot(std::string_view bytes) {
   if (!reader.ok()) return std::nullopt;
   const std::string_view body = bytes.substr(0, kSlotHeaderLength + note_length);
   if (Sha256({body}).view() != checksum) return std::nullopt;
+  // It is written in whole blocks: if other bytes follow in the last one, the write was cut, over
+  // what a power cut had torn.
+  const size_t used = body.size() + kHashLength;
+  if (!IsZeros(bytes.substr(used).substr(0, BlocksLength(used) - used))) return std::nullopt;
 
   const Result<Note> note = Note::Parse(slot.published.note);
   if (!note.has_value()) return std::nullopt;
@@ -78,6 +87,10 @@ Status PublishedFile::Create(Disk* disk, const Published& first, const std::stri
 
 Result<std::unique_ptr<PublishedFile>> PublishedFile::Open(Disk* disk, Access access) {
   ASSIGN_OR_RETURN(std::unique_ptr<File> file, disk->Open("checkpoint", access));
+  ASSIGN_OR_RETURN(const uint64_t length, file->Length());
+  if (length != 2 * kPublishedSlotLength) {
+    return Fail(Code::kCorrupt, "checkpoint: is " + std::to_string(length) + " bytes long");
+  }
   return std::unique_ptr<PublishedFile>(new PublishedFile(std::move(file)));
 }
 
@@ -125,10 +138,6 @@ Status PublishedFile::CheckBothSlots() const {
                                       ": slot " + std::to_string(i) + " is damaged");
     }
   }
-  ASSIGN_OR_RETURN(const uint64_t length, file_->Length());
-  if (length != 2 * kPublishedSlotLength) {
-    return Fail(Code::kCorrupt, "checkpoint: is " + std::to_string(length) + " bytes long");
-  }
   return {};
 }
 
@@ -143,7 +152,7 @@ Result<bool> PublishedFile::IsNewer(uint64_t sequence) const {
 Status PublishedFile::Write(const Slot& slot) {
   // Whole blocks: what a power cut tore is overwritten to its last byte.
   std::string bytes = EncodeSlot(slot);
-  bytes.resize((bytes.size() + kBlockLength - 1) / kBlockLength * kBlockLength);
+  bytes.resize(BlocksLength(bytes.size()));
   return file_->WriteAt(SlotOffset(slot.published.sequence), bytes);
 }
 

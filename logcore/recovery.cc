@@ -28,7 +28,13 @@ Status RestoreBase(const Base& base, bool new_boot, File* journal, LogFiles* fil
     // Blocks that are right are left alone: a power cut in here would hurt a log that `checkpoint`
     // says is complete.
     const Result<std::vector<Block>> present = files->PartialBlocks(base.state.end);
-    if (present.has_value() && *present == base.blocks) return {};
+    if (!present.has_value() && present.error().code != Code::kCorrupt) {
+      return tl::unexpected<Error>(present.error());
+    }
+    if (present.has_value() && *present == base.blocks) {
+      // They may be right in the page cache alone: put back by a recovery that was killed.
+      return files->SyncEnds(base.state.end);
+    }
   } else {
     // The other slot may hold a newer base, and even be on the disk: it would not have kept the
     // blocks that are written over now.
@@ -43,7 +49,8 @@ Status RestoreBase(const Base& base, bool new_boot, File* journal, LogFiles* fil
     }
     RETURN_IF_ERROR(journal->Sync());
   }
-  return files->WriteBlocks(base.blocks);
+  RETURN_IF_ERROR(files->WriteBlocks(base.blocks));
+  return files->SyncEnds(base.state.end);
 }
 
 Status CheckPublished(const LogFiles& files, const LogState& state, const PublishedFile& published,

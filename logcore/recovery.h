@@ -17,7 +17,8 @@
 //
 // What is known to be on the disk is never written over: a power cut could tear it. The head of
 // this boot says what is: its base slot, and every record up to the one it names. In a new boot all
-// that can be read is on the disk.
+// that can be read is on the disk, except what a recovery wrote that was killed: the files that it
+// may have put blocks back into are synced even if the blocks are right.
 //
 // Idempotent: dying anywhere in it and running it again gives the same. Only what is proved by mac
 // and root is ever written. Tested by tests/crash.

@@ -84,6 +84,7 @@ class Sequencer::Impl {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (published_ < ticket && !publisher_done_) {
         publication_waiters_.emplace(ticket, std::move(done));
+        tried_ = published_;  // If the last publication failed, this asks for another one.
         processed_.notify_one();
         return;
       }
@@ -188,10 +189,11 @@ class Sequencer::Impl {
     }
     const Result<Committed> committed = store_->Commit(batch);
     if (!committed.has_value()) {
-      NoteFailure(committed.error());
+      const Error error = ReasonOf(committed.error());
+      NoteFailure(error);
       for (const Waiting& waiting : taken) {
         if (waiting.submission.on_durable) {
-          waiting.submission.on_durable(tl::unexpected<Error>(committed.error()));
+          waiting.submission.on_durable(tl::unexpected<Error>(error));
         }
       }
       return false;
@@ -207,6 +209,14 @@ class Sequencer::Impl {
       done += submission.count;
     }
     return true;
+  }
+
+  // The first append that finds the log stopped by a failure in the background hears of that.
+  Error ReasonOf(const Error& error) {
+    if (error.code != Code::kReadOnly) return error;
+    std::unique_lock<std::mutex> lock(mutex_);
+    free_.wait(lock, [this] { return !freeing_; });
+    return freeing_failed_.value_or(error);
   }
 
   // A full disk or an entry too large fails what it fails; anything else ends appending.
@@ -235,7 +245,7 @@ class Sequencer::Impl {
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
       const bool idle = !processed_.wait_for(lock, kIdlePublishInterval, [this] {
-        return committer_done_ || published_ < ProcessedLocked();
+        return committer_done_ || tried_ < ProcessedLocked();
       });
       const bool last_time = committer_done_;
       if (unpublished_ && !last_time) {
@@ -253,8 +263,12 @@ class Sequencer::Impl {
         }
       }
       lock.lock();
-      if (!status.has_value()) unpublished_ = true;  // The next one tries again.
-      published_ = std::max(published_, processed);
+      tried_ = std::max(tried_, processed);
+      if (status.has_value()) {
+        published_ = std::max(published_, processed);
+      } else {
+        unpublished_ = true;  // The next one tries again.
+      }
       std::vector<std::function<void(const Status&)>> done;
       const auto end = publication_waiters_.upper_bound(last_time ? UINT64_MAX : processed);
       for (auto it = publication_waiters_.begin(); it != end; ++it) {
@@ -276,11 +290,14 @@ class Sequencer::Impl {
       free_.wait(lock, [this] { return committer_done_ || free_journal_; });
       if (committer_done_) return;
       free_journal_ = false;
+      freeing_ = true;
       lock.unlock();
-      // A failure has stopped the store: the next commit says so.
-      const Status status = store_->AdvanceBase();
-      static_cast<void>(status);
+      // A failure has stopped the store: the next commit finds that out.
+      Status status = store_->AdvanceBase();
       lock.lock();
+      if (!status.has_value()) freeing_failed_ = std::move(status).error();
+      freeing_ = false;
+      free_.notify_all();
     }
   }
 
@@ -291,19 +308,22 @@ class Sequencer::Impl {
   mutable std::mutex mutex_;      // Guards all below. Never held while anything else is called.
   std::condition_variable work_;  // for the committer: queue_, stopping_
   std::condition_variable processed_;  // for the publisher: ProcessedLocked(), committer_done_
-  std::condition_variable free_;       // for the freer: free_journal_, committer_done_
+  std::condition_variable free_;  // free_journal_, committer_done_, and for who awaits: freeing_
   std::deque<Waiting> queue_;
   uint64_t queued_length_ = 0;  // of frames
   Ticket newest_ = 0;
   Ticket in_flight_ = 0;  // first ticket of the batch that is being committed; 0: none is
   Ticket published_ = 0;
+  Ticket tried_ = 0;  // up to here it is published, or who waited was told why not
   bool unpublished_ = false;
   bool free_journal_ = false;
+  bool freeing_ = false;
   bool stopping_ = false;
   bool committer_done_ = false;
   bool publisher_done_ = false;
   Status last_publication_;
-  std::optional<Error> stopped_;  // what new submissions are told
+  std::optional<Error> freeing_failed_;  // the newest failure of the freer
+  std::optional<Error> stopped_;         // what new submissions are told
   std::multimap<Ticket, std::function<void(const Status&)>> publication_waiters_;
   std::vector<std::function<void()>> room_waiters_;
 

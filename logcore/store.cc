@@ -1,7 +1,6 @@
 #include "logcore/store.h"
 
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 
 #include "logcore/audit.h"
@@ -34,8 +33,10 @@ Status WriteNewFile(Disk* disk, const std::string& name, unsigned mode, std::str
 }
 
 std::string PrintConfig(const StoreConfig& config) {
-  return "origin " + config.origin + "\nvkey " + config.vkey.ToString() + "\nfilesystem " +
-         config.filesystem + "\nlock " + std::to_string(config.lock_inode) + "\n";
+  const std::string lines = "origin " + config.origin + "\nvkey " + config.vkey.ToString() +
+                            "\nfilesystem " + config.filesystem + "\nlock " +
+                            std::to_string(config.lock_inode) + "\n";
+  return lines + "sha256 " + HexEncode(Sha256({lines}).view()) + "\n";
 }
 
 // Takes the line "<name> <value>\n" off the front of `text`.
@@ -56,9 +57,11 @@ Result<SignerKey> ReadKey(Disk* disk, const StoreConfig& config) {
     return Fail(Code::kDenied, "key: others can read it; make it 0600 (and think about a new one)");
   }
   ASSIGN_OR_RETURN(std::string text, ReadTextFile(disk, "key"));
-  if (!text.ends_with('\n')) return Fail(Code::kCorrupt, "key: is not one line");
-  text.pop_back();
-  Result<SignerKey> key = SignerKey::Parse(text);
+  const size_t length = text.find('\n');
+  Result<SignerKey> key = SignerKey::Parse(std::string_view(text).substr(0, length));
+  const bool is_line = length + 1 == text.size();
+  WipeSecret(&text);
+  if (!is_line) return Fail(Code::kCorrupt, "key: is not one line");
   if (!key.has_value()) return Within("key", key.error());
   if (key->verifier() != config.vkey) {
     return Fail(Code::kCorrupt, "key: is not the key of " + config.vkey.ToString());
@@ -176,10 +179,11 @@ Result<StoreConfig> Store::ReadConfig(Disk* disk) {
   ASSIGN_OR_RETURN(const std::string lock, TakeLine(&rest, "lock"));
   const std::optional<uint64_t> lock_inode = ParseDecimal(lock);
   const Result<VerifierKey> vkey = VerifierKey::Parse(vkey_text);
-  if (!rest.empty() || !lock_inode || !vkey.has_value() || vkey->name() != origin) {
-    return Fail(Code::kCorrupt, "config: is not as init wrote it");
+  if (lock_inode && vkey.has_value() && vkey->name() == origin) {
+    StoreConfig config{origin, *vkey, filesystem, *lock_inode};
+    if (PrintConfig(config) == text) return config;
   }
-  return StoreConfig{origin, *vkey, filesystem, *lock_inode};
+  return Fail(Code::kCorrupt, "config: is not as it was written");
 }
 
 Status Store::CheckKey(Disk* disk, const StoreConfig& config) {
@@ -207,7 +211,7 @@ Status Store::OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool
   verified_ = std::make_shared<Verified>();
   if (mode == Mode::kReadOnly) {
     ASSIGN_OR_RETURN(const Published published, BelievablePublished(disk));
-    RETURN_IF_ERROR(CheckSegments(disk, published.head.size, published.frames_end));
+    RETURN_IF_ERROR(CheckFiles(published.head.size, published.frames_end, published.time));
     ASSIGN_OR_RETURN(const CompactRange edge, ReadEdge(*files_, published.head.size));
     if (edge.Root() != published.head.root) {
       return Fail(Code::kCorrupt, "hashes: the right edge does not give the published root");
@@ -218,7 +222,7 @@ Status Store::OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool
   ASSIGN_OR_RETURN(writer_, Writer::Open(disk, std::move(key), files_.get(), published_.get(),
                                          options.clock, force_recovery));
   const LogEnd& end = writer_->opened().end;
-  return CheckSegments(disk, end.size, end.frames_end);
+  return CheckFiles(end.size, end.frames_end, end.time);
 }
 
 Result<Published> Store::BelievablePublished(Disk* disk) const {
@@ -239,20 +243,16 @@ Result<Published> Store::BelievablePublished(Disk* disk) const {
   return std::move(slot.published);
 }
 
-Status Store::CheckSegments(Disk* disk, uint64_t size, uint64_t frames_end) const {
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, disk->List("entries"));
-  std::unordered_set<std::string> present;
-  for (const std::string& name : names) present.insert("entries/" + name);
-  for (uint64_t number = 0; number * kSegmentEntries < size; ++number) {
-    for (const std::string& name : {SegmentName(number), SegmentIndexName(number)}) {
-      if (!present.contains(name)) return Fail(Code::kCorrupt, name + ": is missing");
-    }
-  }
+Status Store::CheckFiles(uint64_t size, uint64_t frames_end, int64_t time) const {
+  RETURN_IF_ERROR(files_->CheckWhole(size));
   ASSIGN_OR_RETURN(const uint64_t offset, files_->FrameOffset(size, size));
   if (offset != frames_end) {
     return Fail(Code::kCorrupt, "entries: end at byte " + std::to_string(offset) + ", not " +
                                     std::to_string(frames_end));
   }
+  if (size == 0) return {};
+  ASSIGN_OR_RETURN(const int64_t newest, files_->Time(size - 1));
+  if (newest != time) return Fail(Code::kCorrupt, "times: the newest entry's is not there");
   return {};
 }
 
@@ -276,8 +276,11 @@ Status Store::Adopt(Disk* disk, std::string_view newest, const StoreOptions& opt
   ASSIGN_OR_RETURN(StoreConfig config, ReadConfig(disk));
   const Result<Checkpoint> checkpoint = OpenCheckpoint(newest, config.vkey);
   if (!checkpoint.has_value()) return Within("the newest checkpoint", checkpoint.error());
+  // What `lock` says counts at home, where a failed sync or a living writer may have left it.
+  const Status home = CheckAtHome(disk, config);
+  if (!home.has_value() && home.error().code != Code::kReadOnly) return home;
   Store store(config);
-  RETURN_IF_ERROR(store.OpenFiles(disk, Mode::kAppend, options, true));
+  RETURN_IF_ERROR(store.OpenFiles(disk, Mode::kAppend, options, !home.has_value()));
   const Status covers = CheckCovers(*store.files_, store.writer_->opened(), checkpoint->head);
   if (!covers.has_value()) return Within("a newer log than this was seen", covers.error());
   RETURN_IF_ERROR(store.Publish());
@@ -291,17 +294,10 @@ Status Store::Adopt(Disk* disk, std::string_view newest, const StoreOptions& opt
   ASSIGN_OR_RETURN(config.filesystem, disk->FilesystemId());
   ASSIGN_OR_RETURN(const Disk::FileInfo lock, disk->Info("lock"));
   config.lock_inode = lock.inode;
-  const Result<std::unique_ptr<File>> stale = disk->Open("config.new", Access::kReadWrite);
-  if (!stale.has_value()) {
-    RETURN_IF_ERROR(WriteNewFile(disk, "config.new", 0644, PrintConfig(config)));
-  } else {
-    // Left by an adoption that was cut short: it says the same, or the store was moved again.
-    ASSIGN_OR_RETURN(const std::string text, ReadTextFile(disk, "config.new"));
-    if (text != PrintConfig(config)) {
-      return Fail(Code::kExists, "config.new: is left of another adoption; remove it");
-    }
-    RETURN_IF_ERROR((*stale)->Sync());
-  }
+  // What an adoption left that was cut short is put aside.
+  const Status stale = disk->Rename("config.new", "config.old");
+  if (!stale.has_value() && stale.error().code != Code::kNotFound) return stale;
+  RETURN_IF_ERROR(WriteNewFile(disk, "config.new", 0644, PrintConfig(config)));
   RETURN_IF_ERROR(disk->Rename("config.new", "config"));
   return disk->SyncDirectory("");
 }

@@ -126,7 +126,8 @@ class Store {
   explicit Store(StoreConfig config);
   Status OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool force_recovery);
   Status SyncAll(Disk* disk) const;
-  Status CheckSegments(Disk* disk, uint64_t size, uint64_t frames_end) const;
+  // The log's files are there and whole, as far as lengths and their ends can tell.
+  Status CheckFiles(uint64_t size, uint64_t frames_end, int64_t time) const;
   // The newest slot, if readers in this boot may believe it.
   Result<Published> BelievablePublished(Disk* disk) const;
 

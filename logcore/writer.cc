@@ -61,6 +61,7 @@ Result<std::unique_ptr<Writer>> Writer::Open(Disk* disk, SignerKey key, LogFiles
   std::unique_ptr<Writer> writer(new Writer(std::move(key), files, published, std::move(clock)));
   ASSIGN_OR_RETURN(writer->boot_id_, disk->BootId());
   ASSIGN_OR_RETURN(writer->lock_, disk->Open("lock", Access::kReadWrite));
+  RETURN_IF_ERROR(CheckHeadLength(*writer->lock_));
   ASSIGN_OR_RETURN(writer->journal_, disk->Open("journal", Access::kReadWrite));
   ASSIGN_OR_RETURN(writer->base_journal_, disk->Open("journal", Access::kReadWrite));
   RETURN_IF_ERROR(writer->RecoverOrResume(force_recovery));
@@ -88,15 +89,21 @@ Status Writer::RecoverOrResume(bool force_recovery) {
                      RunRecovery(head ? &*head : nullptr,
                                  died_in_commit ? RecoverFrom::kHead : RecoverFrom::kBase));
     const LogState& start = recovered.base.state;
-    const Result<PublishedFile::Slot> slot = published_->Read();
     bool complete = head && head->complete;
     if (!head) {
       ASSIGN_OR_RETURN(complete, published_->SaysComplete());
     }
-    if (!head && !force_recovery && !slot.has_value() && slot.error().code == Code::kCorrupt) {
-      // Before the head says that this boot has recovered: another boot only may lack a checkpoint.
-      ASSIGN_OR_RETURN(const auto held_publish, Held::Take(&publish_mutex_, lock_.get(), kPublish));
-      RETURN_IF_ERROR(PublishAfter(std::nullopt, recovered.state));
+    if (!head && !force_recovery) {
+      const Result<PublishedFile::Slot> slot = published_->Read();
+      if (!slot.has_value() && slot.error().code != Code::kCorrupt) {
+        return tl::unexpected<Error>(slot.error());
+      }
+      if (!slot.has_value()) {
+        // Before the head says that this boot has recovered: only another boot may lack one.
+        ASSIGN_OR_RETURN(const auto held_publish,
+                         Held::Take(&publish_mutex_, lock_.get(), kPublish));
+        RETURN_IF_ERROR(PublishAfter(std::nullopt, recovered.state));
+      }
     }
     head = Head{boot_id_,
                 HeadState::kIdle,

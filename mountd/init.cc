@@ -45,7 +45,7 @@ Status MakeStoreDirectory(const std::string& store) {
   if (path.filename() == ".") path.remove_filename().remove_trailing_separator();
   ASSIGN_OR_RETURN(const std::unique_ptr<Disk> parent,
                    logcore::OpenPosixDisk(path.parent_path().string()));
-  RETURN_IF_ERROR(parent->MakeDirectory(path.filename().string(), 0777));
+  RETURN_IF_ERROR(parent->MakeDirectory(path.filename().string(), 0755));
   return parent->SyncDirectory("");
 }
 

@@ -1,4 +1,6 @@
 #include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -13,6 +15,10 @@ int main(int argc, char** argv) {
   do fd = open("/dev/null", O_RDWR);
   while (fd >= 0 && fd <= STDERR_FILENO);
   if (fd >= 0) close(fd);
+  // The signing key has no business in a core file, nor in a debugger of the same user.
+  prctl(PR_SET_DUMPABLE, 0);
+  // A umask can make a store more private, but not one that its owner cannot open.
+  umask(umask(0) & (S_IRWXG | S_IRWXO));
 
   const char* notify_socket = std::getenv("NOTIFY_SOCKET");
   mountd::Environment environment{.in = std::cin,

@@ -1,6 +1,5 @@
 #include <fcntl.h>
 #include <sched.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -63,9 +62,6 @@ Status ServeRequests(Store* store, Sequencer* sequencer, const fusefs::SessionOp
 Status Serve(const MountOptions& options, const MountPaths& paths,
              const std::function<int64_t()>& clock, const std::function<void()>& ready) {
   StopSignals signals;  // first, so that every thread has them blocked
-  // The signing key is in memory from now on, and has no business in a core file.
-  if (!options.read_only) prctl(PR_SET_DUMPABLE, 0);
-
   ASSIGN_OR_RETURN(const std::unique_ptr<Disk> disk, logcore::OpenPosixDisk(paths.store));
   const auto mode = options.read_only ? Store::Mode::kReadOnly : Store::Mode::kAppend;
   ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,

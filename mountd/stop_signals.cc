@@ -8,6 +8,7 @@ namespace mountd {
 
 StopSignals::StopSignals() {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   sigemptyset(&signals_);
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals_, number);
   CHECK(pthread_sigmask(SIG_BLOCK, &signals_, nullptr) == 0);

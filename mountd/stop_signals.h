@@ -1,7 +1,8 @@
 // StopSignals: SIGTERM, SIGINT and SIGHUP as a function call. They are blocked (in all threads that
 // are started later) and waited for by a thread of their own, so that what they lead to may do
 // anything, and needs no global variable. They stay blocked for good: a second SIGTERM must not
-// kill what the first one asked to finish. SIGPIPE is ignored.
+// kill what the first one asked to finish. SIGPIPE and SIGXFSZ are ignored: they
+// are errors of a write.
 //
 // One thread. Tested by tests/mount/lifecycle_test.py.
 

@@ -1,6 +1,7 @@
 #include "tests/crash/log_model.h"
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 
 #include "logcore/bytes.h"
@@ -17,39 +18,52 @@ namespace {
 constexpr uint64_t kSegment = 65536;
 constexpr uint64_t kStride = 16;
 
-bool Same(const SimDisk& disk, const std::string& name, std::string_view bytes) {
-  if (!disk.Exists(name)) return false;
-  const SimBytes& cached = disk.CachedBytes(name);
-  if (cached.length() != bytes.size()) return false;
-  for (size_t done = 0; done < bytes.size(); done += kSimBlock) {
-    std::array<char, kSimBlock> block{};
-    const size_t length = cached.Read(done, block.data(), block.size());
-    if (std::string_view(block.data(), length) != bytes.substr(done, length)) return false;
-  }
-  return true;
+void AppendInteger(SimBytes* bytes, uint64_t value) {
+  std::string text;
+  AppendBigEndian(&text, value);
+  bytes->Write(bytes->length(), text);
+}
+
+bool Same(const SimDisk& disk, const std::string& name, SimBytes* bytes) {
+  return disk.Exists(name) && bytes->EqualsAndShares(disk.CachedBytes(name));
 }
 
 }  // namespace
 
 LogModelPtr LogModel::Empty() {
   auto empty = std::make_shared<LogModel>();
-  empty->roots_[0] = empty->RootNow();
+  AppendInteger(&empty->offsets_, 0);
+  empty->roots_.emplace_back(0, empty->RootNow());
   return empty;
 }
 
 LogModelPtr LogModel::Append(const std::vector<std::string>& entries, int64_t clock) const {
   auto next = std::make_shared<LogModel>(*this);
   const uint64_t second = static_cast<uint64_t>(clock);
-  if (times_.empty() || times_.back().second < second) next->times_.emplace_back(size(), second);
+  if (times_.empty() || times_.back().second < second) {
+    next->times_.emplace_back(size(), second);
+    std::string row;
+    AppendBigEndian(&row, size());
+    AppendBigEndian(&row, second);
+    row += logcore::Sha256({row}).view().substr(0, 8);
+    next->times_file_.Write(next->times_file_.length(), row);
+  }
   for (const std::string& entry : entries) next->AppendOne(entry);
-  next->roots_[next->size()] = next->RootNow();
+  next->roots_.emplace_back(next->size(), next->RootNow());
   return next;
 }
 
 void LogModel::AppendOne(const std::string& entry) {
-  AppendBigEndian(&frames_, static_cast<uint16_t>(entry.size()));
-  frames_ += entry;
-  offsets_.push_back(frames_.size());
+  if (size_ % kSegment == 0) segments_.emplace_back();
+  Segment& segment = segments_.back();
+  if (size_ % kStride == 0) AppendInteger(&segment.index, frames_end_);
+  std::string frame;
+  AppendBigEndian(&frame, static_cast<uint16_t>(entry.size()));
+  frame += entry;
+  segment.frames.Write(segment.frames.length(), frame);
+  frames_end_ += frame.size();
+  ++size_;
+  AppendInteger(&offsets_, frames_end_);
   const Hash leaf = logcore::HashLeaf(entry);
   AddNode(0, leaf);
   frontier_.emplace_back(1, leaf);
@@ -60,11 +74,13 @@ void LogModel::AppendOne(const std::string& entry) {
   }
 }
 
-void LogModel::AddNode(int level, const Hash& node) {
-  std::vector<Hash>& nodes = nodes_[static_cast<size_t>(level)];
-  nodes.push_back(node);
-  if (nodes.size() % 256 != 0 || level + 1 == kLevels) return;
-  std::vector<Hash> tile(nodes.end() - 256, nodes.end());
+void LogModel::AddNode(size_t level, const Hash& node) {
+  SimBytes& nodes = nodes_[level];
+  nodes.Write(nodes.length(), node.view());
+  if (nodes.length() % (256 * sizeof(Hash)) != 0 || level + 1 == kLevels) return;
+  std::vector<Hash> tile(256);
+  nodes.Read(nodes.length() - 256 * sizeof(Hash), reinterpret_cast<char*>(tile.data()),
+             256 * sizeof(Hash));
   while (tile.size() > 1) {
     for (size_t i = 0; i < tile.size() / 2; ++i)
       tile[i] = HashChildren(tile[2 * i], tile[2 * i + 1]);
@@ -80,9 +96,19 @@ Hash LogModel::RootNow() const {
   return root;
 }
 
+uint64_t LogModel::Offset(uint64_t index) const {
+  std::array<char, 8> bytes{};
+  CHECK(offsets_.Read(index * bytes.size(), bytes.data(), bytes.size()) == bytes.size());
+  return logcore::LoadBigEndian<uint64_t>(bytes.data());
+}
+
 std::string LogModel::Entry(uint64_t index) const {
   CHECK(index < size());
-  return frames_.substr(offsets_[index] + 2, offsets_[index + 1] - offsets_[index] - 2);
+  const uint64_t start = Offset(index / kSegment * kSegment);  // of its segment
+  const uint64_t from = Offset(index) + 2;
+  std::string entry(Offset(index + 1) - from, '\0');
+  segments_[index / kSegment].frames.Read(from - start, entry.data(), entry.size());
+  return entry;
 }
 
 int64_t LogModel::Time(uint64_t index) const {
@@ -93,37 +119,24 @@ int64_t LogModel::Time(uint64_t index) const {
 }
 
 std::optional<Hash> LogModel::Root(uint64_t size) const {
-  const auto found = roots_.find(size);
-  if (found == roots_.end()) return std::nullopt;
+  const auto found =
+      std::lower_bound(roots_.begin(), roots_.end(), size,
+                       [](const auto& root, uint64_t at) { return root.first < at; });
+  if (found == roots_.end() || found->first != size) return std::nullopt;
   return found->second;
 }
 
 std::optional<std::string> LogModel::Difference(const SimDisk& disk) const {
-  const std::string_view frames = frames_;
-  for (uint64_t first = 0; first < size(); first += kSegment) {
-    const std::string name = "entries/" + std::to_string(first / kSegment);
-    const uint64_t last = std::min(first + kSegment, size());
-    if (!Same(disk, name, frames.substr(offsets_[first], offsets_[last] - offsets_[first]))) {
-      return name;
-    }
-    std::string index;
-    for (uint64_t i = first; i < last; i += kStride) AppendBigEndian(&index, offsets_[i]);
-    if (!Same(disk, name + ".index", index)) return name + ".index";
+  for (size_t i = 0; i < segments_.size(); ++i) {
+    const std::string name = "entries/" + std::to_string(i);
+    if (!Same(disk, name, &segments_[i].frames)) return name;
+    if (!Same(disk, name + ".index", &segments_[i].index)) return name + ".index";
   }
   for (size_t level = 0; level < kLevels; ++level) {
-    const std::string_view nodes(reinterpret_cast<const char*>(nodes_[level].data()),
-                                 nodes_[level].size() * sizeof(Hash));
     const std::string name = "hashes/" + std::to_string(level);
-    if (!Same(disk, name, nodes)) return name;
+    if (!Same(disk, name, &nodes_[level])) return name;
   }
-  std::string times;
-  for (const auto& [first, second] : times_) {
-    std::string row;
-    AppendBigEndian(&row, first);
-    AppendBigEndian(&row, second);
-    times += row + std::string(logcore::Sha256({row}).view().substr(0, 8));
-  }
-  if (!Same(disk, "times", times)) return std::string("times");
+  if (!Same(disk, "times", &times_file_)) return std::string("times");
   return std::nullopt;
 }
 

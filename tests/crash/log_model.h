@@ -8,7 +8,6 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,7 +28,7 @@ class LogModel {
   // The model after one more batch, integrated when the clock said `clock`.
   LogModelPtr Append(const std::vector<std::string>& entries, int64_t clock) const;
 
-  uint64_t size() const { return offsets_.size() - 1; }
+  uint64_t size() const { return size_; }
   std::string Entry(uint64_t index) const;
   int64_t Time(uint64_t index) const;  // the second of its integration
   // Of a size that a batch ended with; nothing for any other.
@@ -38,17 +37,27 @@ class LogModel {
   std::optional<std::string> Difference(const SimDisk& disk) const;
 
  private:
-  static constexpr int kLevels = 3;
+  static constexpr size_t kLevels = 3;
   void AppendOne(const std::string& entry);
-  void AddNode(int level, const logcore::Hash& node);
+  void AddNode(size_t level, const logcore::Hash& node);
+  uint64_t Offset(uint64_t index) const;
   logcore::Hash RootNow() const;
 
-  std::string frames_;
-  std::vector<uint64_t> offsets_ = {0};  // of each frame, and of the end
-  std::array<std::vector<logcore::Hash>, kLevels> nodes_;
+  struct Segment {
+    SimBytes frames, index;
+  };
+  // The files, in blocks that are shared with the model before this one and with the disk that they
+  // were last compared with: only what is new is copied and compared. Sharing is not seen from
+  // outside, so a const model may do it.
+  mutable std::vector<Segment> segments_;
+  mutable std::array<SimBytes, kLevels> nodes_;
+  mutable SimBytes times_file_;
+  SimBytes offsets_;  // of each frame, and of the end: 8 bytes each
+  uint64_t size_ = 0;
+  uint64_t frames_end_ = 0;
   std::vector<std::pair<uint64_t, uint64_t>> times_;          // first index, second
   std::vector<std::pair<uint64_t, logcore::Hash>> frontier_;  // perfect subtrees: leaves, root
-  std::map<uint64_t, logcore::Hash> roots_;
+  std::vector<std::pair<uint64_t, logcore::Hash>> roots_;     // by size
 };
 
 }  // namespace tlogfs_test

@@ -5,94 +5,55 @@
 #include <utility>
 #include <vector>
 
+#include "tests/crash/aftermath.h"
+
 namespace tlogfs_test {
 
 namespace {
 
-constexpr int kMaxDepth = 3;
 // lock numbers of logcore/writer.cc: who lets another process work inside an operation must know
 // that it will not wait for this one.
 constexpr int kCommitLock = 1;
 constexpr int kPublishLock = 2;
 
-// The next life after a crash: a store is opened and used a little, everything is compared.
-class Aftermath {
- public:
-  Aftermath(World* world, uint64_t seed, RunCount* count)
-      : world_(world), random_(seed), count_(count) {}
+constexpr uint64_t kTile = 256;
+constexpr uint64_t kSegment = 65536;
 
-  void Check(int depth) {
-    ++count_->states;
-    if (depth > 0) ++count_->deeper;
-    if (random_.OneIn(4)) world_->Read(random_.Next());
-    if (depth < kMaxDepth && random_.OneIn(4)) {
-      const uint64_t reach = random_.OneIn(2) ? 12 : 60;
-      world_->disk()->CrashAt(world_->disk()->operations() + 1 + random_.Below(reach),
-                              random_.Below(3));
-    }
-    try {
-      Live();
-    } catch (const SimCrash&) {
-      if (random_.Below(3) != 0) {
-        ++count_->cuts;
-        world_->CutPower(random_.Next());
-      }
-      Check(depth + 1);
-    }
-    world_->disk()->CrashAt(0);
-  }
-
- private:
-  void Live() {
-    const ActorPtr actor = world_->Open();
-    world_->Publish(actor.get());
-    world_->CheckFiles();
-    if (random_.OneIn(8)) world_->Read(random_.Next());
-    *world_->clock() += static_cast<int64_t>(random_.Below(3)) - 1;
-    world_->Commit(actor.get(), MakeEntries(random_.Next(), 1 + random_.Below(5)));
-    if (random_.OneIn(8)) world_->AdvanceBase(actor.get());
-    world_->Publish(actor.get());
-    world_->CheckFiles();
-    if (random_.OneIn(4)) world_->CheckEntries(actor.get(), random_.Next());
-    if (random_.OneIn(8)) {
-      world_->Close(actor.get());
-      if (random_.OneIn(2)) {  // Closed in good order, it can be read after a power cut.
-        ++count_->cuts;
-        world_->CutPower(random_.Next());
-        world_->Read(random_.Next());
-        return;
-      }
-    }
-    if (random_.OneIn(32)) {
-      ++count_->audits;
-      world_->CheckAudit();
-    }
-  }
-
-  World* const world_;
-  SimRandom random_;
-  RunCount* const count_;
-};
-
-// The ways to crash before `operation`, numbered.
+// The ways to crash before `operation`, numbered. Some begin with a reader: what it sees, the power
+// cut must keep.
 void CrashHere(const World& world, const SimOperation& operation, uint64_t way, uint64_t seed,
                RunCount* count) {
   const auto crashed = world.Clone();
+  SimDisk* disk = crashed->disk();
   SimRandom random(seed);
-  if (way % 8 == 1 && operation.kind == SimKind::kWrite && operation.bytes.size() > kSimBlock) {
+  const uint64_t kind = way % 8;
+  if (kind == 0 || kind == 2 || kind == 4) crashed->Read(random.Next(), 0);
+  if (kind == 1 && operation.kind == SimKind::kWrite && operation.bytes.size() > kSimBlock) {
     const uint64_t first = kSimBlock - operation.offset % kSimBlock;
     const uint64_t blocks = (operation.bytes.size() - first) / kSimBlock;
-    crashed->disk()->WritePart(operation, first + random.Below(blocks + 1) * kSimBlock);
+    disk->WritePart(operation, first + random.Below(blocks + 1) * kSimBlock);
   }
-  if (way % 8 == 2 || way % 8 == 3) {  // A restart that publishes what the next cut must keep.
+  if (kind == 3 || kind == 7) {  // A restart that is cut short as well, or two.
+    for (uint64_t restarts = 1 + random.Below(2); restarts != 0; --restarts) {
+      disk->CrashAt(disk->operations() + 1 + random.Below(random.OneIn(2) ? 4 : 16));
+      try {
+        const ActorPtr actor = crashed->Open();
+      } catch (const SimCrash&) {
+        ++count->deeper;
+      }
+    }
+    disk->CrashAt(0);
+  }
+  if (kind == 5) {  // One that publishes what the cut must keep.
     const ActorPtr actor = crashed->Open();
-    if (way % 8 == 2) crashed->Publish(actor.get());
+    crashed->Publish(actor.get());
   }
-  if (way % 8 >= 2) {
+  if (kind >= 2) {
     ++count->cuts;
     crashed->CutPower(random.Next());
+    if (kind == 2) crashed->Read(random.Next(), 0);
   }
-  Aftermath(crashed.get(), random.Next(), count).Check(0);
+  Aftermath(crashed.get(), random.Next(), count).Check();
 }
 
 // A life of a store in the same order each time; the seed decides bytes, sizes and turns. Two
@@ -103,19 +64,16 @@ class Life {
 
   void Run() {
     Reopen();
-    // Up to 255, 256 and 257 entries, then past 512.
-    uint64_t to_255 = 255;
-    for (const uint64_t count : {uint64_t{1}, 2 + random_.Below(60), 60 + random_.Below(60)}) {
-      Append(count);
-      to_255 -= count;
+    if (world_->log().size() == 0) {
+      for (const uint64_t count : {uint64_t{1}, 2 + random_.Below(40), 60 + random_.Below(90)}) {
+        Append(count);
+      }
     }
-    Append(to_255);
-    Append(1);
-    Append(1);
+    CrossEdge();
     Reopen();
     for (int i = 0; i < 12; ++i) {
-      Append(random_.OneIn(3) ? 1 + random_.Below(150) : 1 + random_.Below(4));
-      if (random_.OneIn(4)) *world_->clock() += static_cast<int64_t>(random_.Below(9)) - 3;
+      Append(random_.OneIn(6) ? 1 + random_.Below(150) : 1 + random_.Below(4));
+      if (random_.OneIn(3)) *world_->clock() += ClockStep(&random_);
     }
     world_->AdvanceBase(Turn());
     world_->Publish(Turn());
@@ -138,8 +96,8 @@ class Life {
     if (other == nullptr || !random_.OneIn(3)) return;
     SimDisk* disk = world_->disk();
     interrupting_ = true;
-    if (in_advance_ && operation.kind == SimKind::kSync && !disk->IsLocked("lock", kCommitLock) &&
-        other->store->JournalUse() < 0.5) {
+    const bool may_commit = (in_advance_ && operation.kind == SimKind::kSync) || in_publish_;
+    if (may_commit && !disk->IsLocked("lock", kCommitLock) && other->store->JournalUse() < 0.5) {
       world_->Commit(other, MakeEntries(random_.Next(), 1 + random_.Below(4)));
     }
     if (!disk->IsLocked("lock", kPublishLock) && random_.OneIn(2)) world_->Publish(other);
@@ -154,13 +112,31 @@ class Life {
     for (ActorPtr& actor : actors_) actor = world_->Open();
   }
 
+  // Over the next full tile, or segment, in one of the ways there are: each of the sizes one before
+  // it, it, and one after it ends a batch, or lies inside one.
+  void CrossEdge() {
+    const uint64_t size = world_->log().size();
+    const uint64_t edge = size < kTile ? kTile : kSegment;
+    const std::vector<std::vector<uint64_t>> ways = {
+        {edge - 1, edge, edge + 1}, {edge - 1, edge + 1},
+        {edge, edge + 1},           {edge - 2, edge},
+        {edge - 2, edge + 1},       {edge + 1},
+        {edge - 1, edge + 2},       {edge, edge + random_.Below(9)},
+        {edge + random_.Below(200)}};
+    for (const uint64_t to : ways[random_.Below(ways.size())]) {
+      if (world_->log().size() < to) Append(to - world_->log().size());
+    }
+  }
+
   void Append(uint64_t count) {
     turn_ = Turn();
     world_->Commit(turn_, MakeEntries(random_.Next(), count));
     turn_ = nullptr;
     if (random_.Below(4) != 0) {
       turn_ = Turn();
+      in_publish_ = true;
       world_->Publish(turn_);
+      in_publish_ = false;
       turn_ = nullptr;
     }
     if (random_.OneIn(5)) {
@@ -177,6 +153,7 @@ class Life {
   ActorPtr actors_[2];
   Actor* turn_ = nullptr;  // in the midst of something that another may interrupt
   bool in_advance_ = false;
+  bool in_publish_ = false;
   bool interrupting_ = false;
 };
 
@@ -189,7 +166,7 @@ class History {
   void Run(int crashes) {
     for (int i = 0; i < crashes; ++i) {
       SimDisk* disk = world_->disk();
-      disk->CrashAt(disk->operations() + 1 + random_.Below(random_.OneIn(2) ? 20 : 150),
+      disk->CrashAt(disk->operations() + 1 + random_.Below(random_.OneIn(4) ? 150 : 20),
                     random_.Below(4));
       try {
         while (true) Step();
@@ -200,7 +177,7 @@ class History {
       }
     }
     actors_.clear();
-    Aftermath(world_, random_.Next(), count_).Check(0);
+    Aftermath(world_, random_.Next(), count_).Check();
   }
 
  private:
@@ -210,7 +187,7 @@ class History {
       if (random_.OneIn(2)) PublishAndCheck(actors_.back().get());
       return;
     }
-    if (random_.OneIn(2)) *world_->clock() += static_cast<int64_t>(random_.Below(5)) - 1;
+    if (random_.OneIn(2)) *world_->clock() += ClockStep(&random_);
     const size_t who = random_.Below(actors_.size());
     Actor* actor = actors_[who].get();
     switch (random_.Below(20)) {
@@ -224,10 +201,10 @@ class History {
         world_->AdvanceBase(actor);
         break;
       case 3:
-        world_->Read(random_.Next());
+        world_->Read(random_.Next(), 2);
         break;
       case 4:
-        world_->CheckEntries(actor, random_.Next());
+        world_->CheckEntries(actor, random_.Next(), 3);
         break;
       case 5:
       case 6:
@@ -262,10 +239,10 @@ class History {
     actors_.clear();
     ++count_->cuts;
     world_->CutPower(random_.Next());
-    if (random_.OneIn(4)) world_->Read(random_.Next());
+    if (random_.OneIn(4)) world_->Read(random_.Next(), 2);
     if (random_.OneIn(16)) {
       const auto copy = world_->Clone();
-      Aftermath(copy.get(), random_.Next(), count_).Check(0);
+      Aftermath(copy.get(), random_.Next(), count_).Check();
     }
   }
 
@@ -277,8 +254,8 @@ class History {
 
 }  // namespace
 
-void RunEveryOperation(uint64_t seed, uint64_t cuts, const Prepare& prepare, RunCount* count) {
-  const auto world = World::Create(prepare);
+void RunEveryOperation(uint64_t seed, uint64_t cuts, const World& start, RunCount* count) {
+  const auto world = start.Clone();
   Life life(world.get(), seed);
   world->disk()->Observe([&](const SimOperation& operation) {
     // Reserving changes nothing that a crash could show.
@@ -318,7 +295,7 @@ void RunInit(uint64_t seed, uint64_t cuts, const Prepare& prepare, RunCount* cou
     const auto crashed = world->Clone();
     ++count->cuts;
     crashed->CutPower(seed + way);
-    Aftermath(crashed.get(), seed + way, count).Check(0);
+    Aftermath(crashed.get(), seed + way, count).Check();
   }
 }
 

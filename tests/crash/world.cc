@@ -7,6 +7,7 @@
 #include "logcore/checkpoint.h"
 #include "logcore/entry_bundle.h"
 #include "logcore/snapshot.h"
+#include "tests/support/sim_signatures.h"
 
 namespace tlogfs_test {
 
@@ -35,6 +36,7 @@ Actor::~Actor() {
 }
 
 std::unique_ptr<World> World::Create(const std::function<void(SimDisk*)>& prepare) {
+  RememberSignatures();
   std::unique_ptr<World> world(new World());
   world->disk_ = std::make_unique<SimDisk>();
   world->possible_ = {LogModel::Empty()};
@@ -66,6 +68,7 @@ std::unique_ptr<World> World::Clone() const {
   clone->acknowledged_ = acknowledged_;
   clone->visible_ = visible_;
   clone->unpublished_since_cut_ = unpublished_since_cut_;
+  clone->closed_ = closed_;
   clone->clock_ = clock_;
   clone->story_ = story_;
   return clone;
@@ -117,6 +120,7 @@ void World::Commit(Actor* actor, const std::vector<std::string>& entries) {
   for (const std::string& entry : entries) logcore::AppendFrame(&frames, entry);
   batch.Append(frames, entries.size());
 
+  closed_ = false;
   const std::vector<LogModelPtr> before = possible_;
   std::vector<LogModelPtr> after;
   for (const LogModelPtr& log : before) after.push_back(log->Append(entries, clock_));
@@ -187,11 +191,18 @@ void World::AdvanceBase(Actor* actor) {
 
 void World::Close(Actor* actor) {
   Step("close");
+  const uint64_t before = disk_->operations();
   const auto status = actor->store->Close();
-  if (!status.has_value()) Failed("close", status.error());
+  if (!status.has_value()) {
+    Failed("close", status.error());
+    return;
+  }
+  // It does nothing if another process has said that all is on the disk, or died saying so.
+  if (disk_->operations() == before) return;
+  closed_ = possible_.size() == 1 && log().size() == visible_ && !unpublished_since_cut_;
 }
 
-void World::Read(uint64_t seed) {
+void World::Read(uint64_t seed, int entries) {
   Step("read-only open");
   Actor reader;
   reader.process = disk_->NewProcess();
@@ -206,13 +217,13 @@ void World::Read(uint64_t seed) {
   if (!snapshot.has_value()) Violate("read-only latest: " + snapshot.error().message);
   Observe("read-only open", (*snapshot)->published());
   unpublished_since_cut_ = false;
-  CheckEntries(&reader, seed);
+  if (entries != 0) CheckEntries(&reader, seed, entries);
 }
 
 void World::CutPower(uint64_t seed) {
   Step("power cut " + std::to_string(seed));
   disk_->CutPower(seed);
-  unpublished_since_cut_ = true;
+  unpublished_since_cut_ = !closed_;
 }
 
 void World::CheckFiles() {
@@ -237,7 +248,7 @@ void World::CheckAudit() {
   }
 }
 
-void World::CheckEntries(Actor* actor, uint64_t seed) {
+void World::CheckEntries(Actor* actor, uint64_t seed, int entries) {
   // After a power cut it is for the first one who publishes to say what is visible.
   if (unpublished_since_cut_) return;
   const auto snapshot = actor->store->Latest();
@@ -245,7 +256,7 @@ void World::CheckEntries(Actor* actor, uint64_t seed) {
   Observe("latest", (*snapshot)->published());
   const uint64_t size = (*snapshot)->size();
   SimRandom random(seed);
-  for (int i = 0; i < 3 && size != 0; ++i) {
+  for (int i = 0; i < entries && size != 0; ++i) {
     const uint64_t index = i == 0 ? size - 1 : random.Below(size);
     const auto entry = (*snapshot)->Entry(index);
     if (!entry.has_value()) Violate("entry: " + entry.error().message);

@@ -65,20 +65,20 @@ class World {
   void Publish(Actor* actor);
   void AdvanceBase(Actor* actor);
   void Close(Actor* actor);
-  // A reader comes by: opens the store read-only, and looks at what is published.
-  void Read(uint64_t seed);
+  // A reader comes by: opens the store read-only, looks at what is published, reads some entries.
+  void Read(uint64_t seed, int entries);
   void CutPower(uint64_t seed);
 
   // By an actor that has just published, with no commit since: every file is as it must be.
   void CheckFiles();
   // All of it, by logcore's own audit.
   void CheckAudit();
-  // Reads some entries back through the newest snapshot.
-  void CheckEntries(Actor* actor, uint64_t seed);
+  // Reads so many entries back through the newest snapshot: the last one, and some others.
+  void CheckEntries(Actor* actor, uint64_t seed, int entries);
 
   // What errors a step may end with, beside success; by default none. An actor whose step ended
   // with kIo or kCorrupt is to be dropped. For tests that inject errors.
-  void AllowErrors() { allow_errors_ = true; }
+  void AllowErrors(bool allow = true) { allow_errors_ = allow; }
   bool errors_allowed() const { return allow_errors_; }
   // The last steps before now, a line each: for the report of a violation.
   std::string Story() const;
@@ -98,6 +98,7 @@ class World {
   uint64_t acknowledged_ = 0;
   uint64_t visible_ = 0;
   bool unpublished_since_cut_ = false;
+  bool closed_ = false;  // in good order, with nothing appended since: a power cut takes nothing
   int64_t clock_ = 1'700'000'000;
   bool allow_errors_ = false;
   std::optional<logcore::Error> error_;

@@ -20,7 +20,8 @@ using logcore::Code;
 using logcore::kMaxEntryLength;
 
 constexpr char kRun = 0x1e;
-constexpr size_t kMaxText = 400'000;
+constexpr size_t kMaxText = 200'000;  // Three of the longest lines.
+constexpr int kMaxCuts = 100;
 
 struct Entries {
   std::vector<std::string> entries;
@@ -67,8 +68,11 @@ class Program {
   bool Write(std::string_view text) {
     static constexpr size_t kScales[] = {1, 8, 200, 5000, 70'000, kMaxText};
     const size_t scale = kScales[Random() % std::size(kScales)];
-    while (!text.empty()) {
-      const size_t length = std::min<size_t>(1 + Random() % scale, text.size());
+    for (int cuts = 0; !text.empty(); ++cuts) {
+      // Small pieces among those of the scale, and few enough that a long text takes no longer.
+      size_t length = 1 + Random() % (Random() % 2 == 0 ? 8 : scale);
+      if (kMaxCuts <= cuts) length = text.size();
+      length = std::min(length, text.size());
       if (!WritePiece(text.substr(0, length))) return false;
       text.remove_prefix(length);
     }
@@ -115,7 +119,15 @@ class Program {
 
   logcore::Result<fusefs::Taken> Take(std::string_view bytes) {
     Tail before{.bytes = "untouched", .discarding = false, .refused = {}};
-    auto taken = fusefs::TakeBytes(framing_, bytes, max_frames_, &tail_, &before);
+    bool has_room = Random() % 4 != 0;
+    const size_t kept = tail_.bytes.size();
+    auto taken = fusefs::TakeBytes(framing_, bytes, max_frames_, &tail_, &before, has_room);
+    if (!taken.has_value() && taken.error().code == Code::kBusy) {
+      CHECK(!has_room && tail_.bytes.size() == kept);
+      has_room = true;
+      taken = fusefs::TakeBytes(framing_, bytes, max_frames_, &tail_, &before);
+    }
+    CHECK(has_room || !taken.has_value() || taken->count == 0 || !fusefs::HasBytes(tail_));
     CHECK(tail_.bytes.size() <= logcore::kFrameHeaderLength + kMaxEntryLength);
     if (!taken.has_value() || taken->count == 0) {
       CHECK(before.bytes == "untouched");
@@ -123,7 +135,7 @@ class Program {
     }
     // Had its entries not become durable, the write would be repeated after the tail of before.
     Tail tail = before;
-    const auto again = fusefs::TakeBytes(framing_, bytes, max_frames_, &tail, &before);
+    const auto again = fusefs::TakeBytes(framing_, bytes, max_frames_, &tail, &before, has_room);
     CHECK(again.has_value() && again->frames == taken->frames && tail.bytes == tail_.bytes);
     return taken;
   }

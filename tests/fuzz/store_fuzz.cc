@@ -7,7 +7,7 @@
 // Files of which hashes guard a part (checkpoint, journal, lock) are reached below the checksum
 // with kMend, which makes it right again.
 
-#include <array>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -39,9 +39,12 @@ StoreOptions Clock(int64_t now) {
 
 // ---- Valid stores of one log
 
+constexpr char kOneMore[] = "one more";
+
 struct Stores {
   ReferenceLog log;
   std::vector<uint64_t> batches;            // where each ends
+  std::map<uint64_t, ReferenceLog> longer;  // of so many of its entries, and one more
   std::unique_ptr<SimDisk> killed, closed;  // by a kill with a batch unpublished; by Close()
 };
 
@@ -54,6 +57,7 @@ void Append(Store* store, const ReferenceLog& log, uint64_t from, uint64_t to) {
 Stores MakeStores() {
   Stores stores{.log = ReferenceLog::OfSize(290),
                 .batches = {0, 3, 255, 257, 270, 290},
+                .longer = {},
                 .killed = std::make_unique<SimDisk>(),
                 .closed = nullptr};
   const auto process = stores.killed->NewProcess();
@@ -66,6 +70,11 @@ Stores MakeStores() {
     Append(store.get(), stores.log, stores.batches[i - 1], stores.batches[i]);
     if (i == 2) CHECK(store->AdvanceBase().has_value());
     if (i + 1 < stores.batches.size()) CHECK(store->Publish().has_value());
+  }
+  for (const uint64_t size : stores.batches) {
+    ReferenceLog* const log = &stores.longer[size];
+    for (uint64_t i = 0; i < size; ++i) log->Add(stores.log.entry(i));
+    log->Add(kOneMore);
   }
   process->Kill();
   stores.closed = stores.killed->Clone();
@@ -194,15 +203,12 @@ void OpenToAppend(const SimDisk& disk, const Stores& stores) {
   if (!store.has_value()) return;
   Batch batch;
   std::string frame;
-  AppendFrame(&frame, "one more");
+  AppendFrame(&frame, kOneMore);
   batch.Append(frame, 1);
   const auto committed = (*store)->Commit(&batch);
   if (!committed.has_value()) return;
-  const uint64_t index = committed->first_index;
-  CHECK(std::count(stores.batches.begin(), stores.batches.end(), index) == 1);
-  ReferenceLog log;
-  for (uint64_t i = 0; i < index; ++i) log.Add(stores.log.entry(i));
-  log.Add("one more");
+  CHECK(stores.longer.contains(committed->first_index));
+  const ReferenceLog& log = stores.longer.at(committed->first_index);
   const auto published = (*store)->Publish();
   const auto snapshot = (*store)->Latest();
   if (snapshot.has_value()) {

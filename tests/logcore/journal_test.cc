@@ -101,6 +101,45 @@ TEST(Journal, BaseRoundTripsAndEveryFlippedByteIsSeen) {
   EXPECT_FALSE(DecodeBase(std::string(kBaseSlotLength, '\0')));
 }
 
+TEST(Journal, ImpossibleNumbersAreNoBaseAndNoHead) {
+  const auto decodes = [](uint64_t journal_length, uint64_t tail) {
+    Base base{kKey, journal_length, SomeState(3), {}};
+    base.state.position.tail = tail;
+    return DecodeBase(EncodeBase(base)).has_value();
+  };
+  EXPECT_TRUE(decodes(kMinJournalLength, kRecordsStart));
+  EXPECT_TRUE(decodes(kMaxJournalLength, kMaxJournalLength));
+  EXPECT_FALSE(decodes(kMinJournalLength - kJournalBlock, kRecordsStart));
+  EXPECT_FALSE(decodes(kMaxJournalLength + kJournalBlock, kRecordsStart));
+  EXPECT_FALSE(decodes(kMinJournalLength + 1, kRecordsStart));
+  EXPECT_FALSE(decodes(kMinJournalLength, kRecordsStart - kJournalBlock));
+  EXPECT_FALSE(decodes(kMinJournalLength, kMinJournalLength + kJournalBlock));
+  for (const int state : {0, 4, 255}) {
+    const Head head{
+        std::string(16, 'b'), static_cast<HeadState>(state), {5, kRecordsStart}, 7, SomeState(9)};
+    EXPECT_FALSE(DecodeHead(EncodeHead(head))) << state;
+  }
+}
+
+// Cut anywhere, with a checksum that is right.
+TEST(Journal, WhatIsCutShortIsNoBaseAndNoHead) {
+  const std::string base = EncodeBase({kKey, kLength, SomeState(300), {{"times", 0, "abc"}}});
+  const std::string head =
+      EncodeHead({std::string(16, 'b'), HeadState::kIdle, {5, kRecordsStart}, 77, SomeState(300)});
+  const auto cut = [](const std::string& whole, size_t length) {
+    const std::string body = whole.substr(0, length);
+    return body + std::string(Sha256({body}).view());
+  };
+  for (size_t length = 0; length < base.size() - kHashLength; ++length) {
+    EXPECT_FALSE(DecodeBase(cut(base, length))) << length;
+  }
+  for (size_t length = 0; length < head.size() - kHashLength; ++length) {
+    EXPECT_FALSE(DecodeHead(cut(head, length))) << length;
+  }
+  EXPECT_TRUE(DecodeBase(cut(base, base.size() - kHashLength)));
+  EXPECT_TRUE(DecodeHead(cut(head, head.size() - kHashLength)));
+}
+
 TEST(Journal, TheLargestBaseFitsItsSlot) {
   Base base{kKey, kLength, SomeState(255), {}};
   for (int i = 0; i < kTileLevels + 3; ++i) {

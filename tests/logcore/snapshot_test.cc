@@ -6,6 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <random>
 #include <thread>
@@ -277,6 +280,40 @@ TEST_F(SnapshotTest, WhatWasVerifiedOnceIsNotHashedAgain) {
   EXPECT_EQ(verified->Width(kEntriesLevel, 1), 256);
   EXPECT_EQ(Take()->Bundle({kEntriesLevel, 0, 7}).error().code, Code::kCorrupt);
   EXPECT_EQ(Take()->Bundle({kEntriesLevel, 1, 256}).error().code, Code::kCorrupt);
+}
+
+// What the first read costs, in figures: all tiles and bundles, verified by it, and once more.
+// A large log:  TLOGFS_COST_ENTRIES=1000000 snapshot_test --gtest_filter=*Costs
+TEST_F(SnapshotTest, TheFirstReadOfATileCosts) {
+  const char* const entries = std::getenv("TLOGFS_COST_ENTRIES");
+  const uint64_t size = entries == nullptr ? 20'000 : std::strtoull(entries, nullptr, 10);
+  const ReferenceLog log = ReferenceLog::OfSize(size);
+  for (uint64_t done = 0; done < size; done += std::min<uint64_t>(10'000, size - done)) {
+    const uint64_t next = std::min(done + 10'000, size);
+    ASSERT_TRUE(writer_->Append(log, next, static_cast<int64_t>(next)).has_value());
+  }
+  const auto verified = std::make_shared<Verified>();
+  std::string first;
+  for (const char* const pass : {"first", "second"}) {
+    const auto snapshot = Take(verified);
+    std::string bytes;
+    const auto start = std::chrono::steady_clock::now();
+    for (int level = kEntriesLevel; level < kTileLevels; ++level) {
+      for (uint64_t index = 0; index <= FullTiles(level, size); ++index) {
+        const bool full = index < FullTiles(level, size);
+        const TileId id{level, index, full ? kTileWidth : PartialWidth(level, size)};
+        if (id.width == 0) continue;
+        const auto tile = level == kEntriesLevel ? snapshot->Bundle(id) : snapshot->Tile(id);
+        ASSERT_TRUE(tile.has_value()) << tile.error().message;
+        bytes += *tile;
+      }
+    }
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    std::printf("%s read of %llu entries: %.0f ms\n", pass, static_cast<unsigned long long>(size),
+                1000 * took.count());
+    if (first.empty()) first = bytes;
+    EXPECT_TRUE(bytes == first);
+  }
 }
 
 TEST(VerifiedTest, KnowsFullTilesAndOneEdge) {

@@ -73,6 +73,42 @@ class StoresTest(harness.PointTest):
         self.assert_errno(errno.EIO, mount.read, "tile/0/002")
         self.assert_errno(errno.EIO, mount.read, "log")
 
+    def test_files_that_are_cut_under_a_mount_are_eio_and_harm_nobody(self):
+        """Somebody truncates a file of the store while it is mounted: no program dies of it."""
+        mount = self.mount(self.store)
+        log = ReferenceLog(b"entry %d" % i for i in range(1000))
+        mount.append(*log.entries)
+        mount.unmount()
+        for options in ("ro", ""):
+            for name in ("entries/0", "entries/0.index", "hashes/0", "hashes/1", "times",
+                         "checkpoint"):
+                with self.subTest(name=name, options=options):
+                    mount = self.mount(self.store, options)
+                    path = os.path.join(self.store, name)
+                    with open(path, "rb") as file:
+                        whole = file.read()
+                    os.truncate(path, len(whole) // 3)
+                    refused = self.read_all_or_eio(mount, log)
+                    with open(path, "wb") as file:
+                        file.write(whole)
+                    # The checkpoint that is known is believed until there is a newer one.
+                    self.assertTrue(refused or name == "checkpoint", name)
+                    self.assertEqual(mount.read("tile/entries/000"),
+                                     log.resources()["tile/entries/000"])
+                    mount.unmount()
+        self.assert_sound(self.store)
+
+    def read_all_or_eio(self, mount, log):
+        """Returns how many files could not be read; the others are as they were."""
+        refused = 0
+        for path, content in log.resources().items():
+            try:
+                self.assertEqual(mount.read(path), content, path)
+            except OSError as error:
+                self.assertEqual(error.errno, errno.EIO, path)
+                refused += 1
+        return refused
+
     def flip(self, name, offset):
         with open(os.path.join(self.store, name), "r+b") as file:
             file.seek(offset)

@@ -70,6 +70,26 @@ std::string SimBytes::ToString() const {
   return bytes;
 }
 
+bool SimBytes::EqualsAndShares(const SimBytes& other) {
+  if (length_ != other.length_) return false;
+  if (blocks_ == other.blocks_) return true;
+  const auto block_of = [](const SimBytes& bytes, uint64_t i) -> const SimBlock* {
+    return i < bytes.blocks_->size() ? (*bytes.blocks_)[i].get() : nullptr;
+  };
+  static constexpr SimBlock kZeros = {};
+  for (uint64_t i = 0; i < SimBlockCount(length_); ++i) {
+    const SimBlock* mine = block_of(*this, i);
+    const SimBlock* theirs = block_of(other, i);
+    if (mine == theirs) continue;
+    if (mine == nullptr) mine = &kZeros;
+    if (theirs == nullptr) theirs = &kZeros;
+    const size_t length = std::min<uint64_t>(kSimBlock, length_ - i * kSimBlock);
+    if (std::memcmp(mine->data(), theirs->data(), length) != 0) return false;
+  }
+  blocks_ = other.blocks_;
+  return true;
+}
+
 SimBlock SimBytes::GetBlock(uint64_t block) const {
   if (block < blocks_->size() && (*blocks_)[block] != nullptr) return *(*blocks_)[block];
   SimBlock zeros;

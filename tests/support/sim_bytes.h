@@ -34,6 +34,9 @@ class SimBytes {
   // Cuts, or lengthens with zeros.
   void Resize(uint64_t length);
   std::string ToString() const;
+  // Whether `other` has the same length and bytes. What is found to be equal is shared from then
+  // on, so that only what was written since is compared again.
+  bool EqualsAndShares(const SimBytes& other);
 
   // Whole blocks, also beyond the length, which stays as it is.
   SimBlock GetBlock(uint64_t block) const;

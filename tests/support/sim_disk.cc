@@ -70,7 +70,8 @@ SimDisk::SimDisk(const SimDisk& other)
       time_(other.time_),
       capacity_blocks_(other.capacity_blocks_),
       operations_(other.operations_),
-      ignored_(other.ignored_) {}
+      ignored_(other.ignored_),
+      delayed_(other.delayed_) {}
 
 std::unique_ptr<SimProcess> SimDisk::NewProcess() {
   std::unique_ptr<SimProcess> process(new SimProcess(this));
@@ -100,7 +101,7 @@ SimDisk::Verdict SimDisk::Begin(SimProcess::State* process, SimKind kind, std::s
     return verdict;
   }
   if (kind == SimKind::kRead && !count_reads_) return verdict;
-  SimOperation operation{kind, name, offset, bytes, 0, 0};
+  SimOperation operation{kind, name, offset, bytes, 0, 0, &process->mark};
   {
     const std::lock_guard lock(mutex_);
     operation.number = ++operations_;
@@ -116,6 +117,7 @@ SimDisk::Verdict SimDisk::Begin(SimProcess::State* process, SimKind kind, std::s
     ReleaseLocks(process, nullptr);
     throw SimCrash();
   }
+  DoDelayed(process);
   for (const Fault& fault : faults_) {
     if (fault.number != operation.number) continue;
     verdict.error = Error{fault.code, Describe(kind, name) + ": simulated failure"};
@@ -123,7 +125,18 @@ SimDisk::Verdict SimDisk::Begin(SimProcess::State* process, SimKind kind, std::s
     return verdict;
   }
   for (const Predicate& ignored : ignored_) verdict.ignored |= ignored(operation);
+  for (const auto& [delayed, operations] : delayed_) {
+    if (delayed(operation)) verdict.delay = operations;
+  }
   return verdict;
+}
+
+void SimDisk::DoDelayed(SimProcess::State* process) {
+  std::erase_if(process->delayed, [&](const SimProcess::Delayed& delayed) {
+    if (process->operations < delayed.due) return false;
+    delayed.operation();
+    return true;
+  });
 }
 
 SimDisk::Predicate SimDisk::Matching(SimKind kind, const std::string& pattern) {

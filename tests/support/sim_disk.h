@@ -7,20 +7,19 @@
 //
 //   death of a process   Kill(): the cache stays, its locks are free.
 //   power cut            CutPower(seed): of all that was not synced, the seed decides what is on
-//   the
-//                        disk. Each write may be lost, kept, or torn at any byte; each 512-byte
+//                        the disk. Each write may be lost, kept, or torn at any byte; each 512-byte
 //                        sector of a block that a write touched may hold any state since the last
 //                        sync, or garbage; a whole 4 KiB block may be garbage, with the old, synced
 //                        bytes in it; a file may be lengthened with zeros; of the names not synced
 //                        any subset is there. Then the machine boots: BootId() is another.
 //   a failed operation   FailOperation(): before or after it happened, or in the middle. A Sync
-//   that
-//                        failed without happening does what Linux does: the pages count as clean,
-//                        reads give the new bytes, the next Sync succeeds, the disk has the old
-//                        ones.
+//                        that failed without happening does what Linux does: the pages count as
+//                        clean, reads give the new bytes, the next Sync succeeds, the disk has the
+//                        old ones.
 //   full disk            SetCapacity(): blocks are counted, and reserved by Allocate.
-//   a program that
-//   forgets              Ignore(): such operations do nothing, and succeed.
+//   a program that       Ignore(): such operations do nothing, and succeed. Delay(): such writes
+//   forgets              and syncs succeed at once, but happen some operations later; or never, if
+//                        the process dies before.
 //
 // Everything is a function of the calls and the seeds: what failed once fails again.
 //
@@ -70,6 +69,8 @@ struct SimOperation {
   std::string_view bytes;   // of a write
   uint64_t number = 0;      // counted from 1 since the machine was made
   uint64_t of_process = 0;  // the same, since its process was made
+  // The process's own, at first 0: for predicates to remember by what it is about.
+  uint64_t* mark = nullptr;
 };
 
 // Thrown out of the operation at which CrashAt makes a process die.
@@ -114,9 +115,15 @@ class SimProcess : public logcore::Disk {
  private:
   friend class SimDisk;
   friend class SimFile;
+  struct Delayed {
+    uint64_t due = 0;  // before this operation of the process
+    std::function<void()> operation;
+  };
   struct State {
     bool dead = false;
     uint64_t operations = 0;
+    uint64_t mark = 0;
+    std::vector<Delayed> delayed;
   };
   explicit SimProcess(SimDisk* machine) : machine_(machine) {}
 
@@ -132,8 +139,8 @@ class SimDisk {
   // The machine outlives its processes.
   std::unique_ptr<SimProcess> NewProcess();
 
-  // The same machine at this moment, with all its processes killed. What Ignore() and SetCapacity()
-  // said stays; observers, crashes and failures do not go with it. Cheap.
+  // The same machine at this moment, with all its processes killed. What Ignore(), Delay() and
+  // SetCapacity() said stays; observers, crashes and failures do not go with it. Cheap.
   std::unique_ptr<SimDisk> Clone() const;
 
   // All processes die, see above.
@@ -154,10 +161,17 @@ class SimDisk {
   enum class Outcome { kNotHappened, kHalf, kHappened };
   // Operation `number` fails with `code`. kHalf: of a write, the first half happened.
   void FailOperation(uint64_t number, logcore::Code code, Outcome outcome);
+  // None of the operations to come fails.
+  void FailNone() { faults_.clear(); }
 
   // Operations of which the predicate is true succeed without happening.
   using Predicate = std::function<bool(const SimOperation&)>;
   void Ignore(Predicate ignored) { ignored_.push_back(std::move(ignored)); }
+  // Writes and syncs, of files and directories, of which the predicate is true happen only after so
+  // many further operations of their process.
+  void Delay(Predicate delayed, uint64_t operations) {
+    delayed_.push_back({std::move(delayed), operations});
+  }
   // That kind, on names that match the fnmatch(3) pattern.
   static Predicate Matching(SimKind kind, const std::string& pattern);
 
@@ -218,6 +232,7 @@ class SimDisk {
   // What a process may do, see Begin().
   struct Verdict {
     bool ignored = false;
+    uint64_t delay = 0;
     std::optional<logcore::Error> error;
     Outcome outcome = Outcome::kHappened;  // of the failed operation
     logcore::Status End() const {
@@ -228,6 +243,7 @@ class SimDisk {
   // The start of every operation: counts, observes, crashes, fails.
   Verdict Begin(SimProcess::State* process, SimKind kind, std::string_view name,
                 uint64_t offset = 0, std::string_view bytes = {});
+  static void DoDelayed(SimProcess::State* process);
 
   std::optional<uint64_t> Find(const std::string& name) const;
   Inode* FindParent(const std::string& name, std::string* base);
@@ -266,6 +282,7 @@ class SimDisk {
   };
   std::vector<Fault> faults_;
   std::vector<Predicate> ignored_;
+  std::vector<std::pair<Predicate, uint64_t>> delayed_;
 
   class Cut;  // sim_disk_cut.cc
 };

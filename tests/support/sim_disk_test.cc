@@ -326,6 +326,36 @@ TEST_F(SimDiskTest, IgnoredOperationsSucceedAndDoNothing) {
   EXPECT_EQ(machine_.Cached("a").substr(0, 3), "new");
 }
 
+TEST_F(SimDiskTest, DelayedOperationsHappenLaterOrNever) {
+  machine_.Delay(SimDisk::Matching(SimKind::kWrite, "a"), 1);
+  ASSERT_TRUE(file_->WriteAt(0, "new").has_value());
+  EXPECT_EQ(machine_.Cached("a"), old_);
+  ASSERT_TRUE(file_->Sync().has_value());  // comes before the write now
+  EXPECT_EQ(machine_.Cached("a"), old_);
+  ASSERT_TRUE(process_->SyncDirectory("").has_value());
+  EXPECT_EQ(machine_.Cached("a").substr(0, 4), "newo");
+  EXPECT_EQ(machine_.OnDisk("a"), old_);
+  ASSERT_TRUE(file_->WriteAt(0, "xyz").has_value());
+  process_->Kill();
+  EXPECT_EQ(machine_.Cached("a").substr(0, 4), "newo");
+}
+
+TEST(SimBytesTest, EqualBytesAreSharedUntilWritten) {
+  SimBytes one, other;
+  for (SimBytes* bytes : {&one, &other}) bytes->Write(0, std::string(3 * kSimBlock + 5, 'x'));
+  EXPECT_TRUE(one.EqualsAndShares(other));
+  EXPECT_TRUE(one.EqualsAndShares(other));
+  other.Write(kSimBlock, "y");
+  EXPECT_EQ(one.ToString(), std::string(3 * kSimBlock + 5, 'x'));
+  EXPECT_FALSE(one.EqualsAndShares(other));
+  one.Write(kSimBlock, "y");
+  EXPECT_TRUE(one.EqualsAndShares(other));
+  other.Resize(3 * kSimBlock + 6);
+  EXPECT_FALSE(one.EqualsAndShares(other));
+  one.Write(3 * kSimBlock + 5, "z");
+  EXPECT_FALSE(one.EqualsAndShares(other));
+}
+
 TEST_F(SimDiskTest, FullDiskCountsBlocksAndKeepsReservations) {
   machine_.SetCapacity(machine_.UsedBytes() + 3 * kSimBlock);
   auto b = process_->Create("b", 0644).value();

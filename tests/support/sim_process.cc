@@ -38,6 +38,12 @@ class SimFile : public File {
     if (access_ == Access::kRead) return Fail(Code::kDenied, "write " + name_ + ": opened to read");
     const auto verdict = Begin(SimKind::kWrite, offset, bytes);
     if (verdict.ignored) return {};
+    if (verdict.delay != 0) {
+      return Later(verdict.delay,
+                   [machine = machine_, inode = inode_, offset, text = std::string(bytes)] {
+                     static_cast<void>(machine->Write(inode, offset, text));
+                   });
+    }
     const std::lock_guard lock(machine_->mutex_);
     if (verdict.error && verdict.outcome == SimDisk::Outcome::kHalf) {
       bytes = bytes.substr(0, bytes.size() / 2);
@@ -75,6 +81,11 @@ class SimFile : public File {
   Status Sync() override {
     const auto verdict = Begin(SimKind::kSync, NewestWrite());
     if (verdict.ignored) return {};
+    if (verdict.delay != 0) {
+      return Later(verdict.delay, [machine = machine_, inode = inode_] {
+        machine->SyncInode(&machine->inodes_[inode]);
+      });
+    }
     const std::lock_guard lock(machine_->mutex_);
     SimDisk::Inode& inode = machine_->inodes_[inode_];
     if (process_->dead) return verdict.End();
@@ -106,6 +117,10 @@ class SimFile : public File {
   void Unlock(int which) override { machine_->Unlock(this, inode_, which); }
 
  private:
+  Status Later(uint64_t operations, std::function<void()> operation) {
+    process_->delayed.push_back({process_->operations + 1 + operations, std::move(operation)});
+    return {};
+  }
   uint64_t NewestWrite() const {
     const std::lock_guard lock(machine_->mutex_);
     return machine_->inodes_[inode_].newest_write;
@@ -196,6 +211,15 @@ Result<std::vector<std::string>> SimProcess::List(const std::string& directory) 
 Status SimProcess::SyncDirectory(const std::string& directory) {
   const auto verdict = machine_->Begin(state_.get(), SimKind::kSyncDirectory, directory);
   if (verdict.ignored) return {};
+  if (verdict.delay != 0) {
+    state_->delayed.push_back(
+        {state_->operations + 1 + verdict.delay, [machine = machine_, directory] {
+           SimDisk::Inode& found = machine->inodes_[machine->Find(directory).value()];
+           found.disk_names = found.cache_names;
+           found.names.clear();
+         }});
+    return {};
+  }
   const std::lock_guard lock(machine_->mutex_);
   const std::optional<uint64_t> inode = machine_->Find(directory);
   if (!inode || !machine_->inodes_[*inode].is_directory) {

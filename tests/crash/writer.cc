@@ -1,0 +1,110 @@
+// A process that appends to a store with the library alone: no mount, no FUSE. For the tests that
+// kill such processes, and that have them write beside mounts.
+//
+//   store_writer init STORE ORIGIN JOURNAL_LENGTH   makes a store; prints its verifier key
+//   store_writer append STORE [BATCH]               appends the lines of its input
+//
+// `append` prints each entry's index, a line each, as soon as it is acknowledged. BATCH lines (1
+// by default; fewer at the end) travel in one submission. At the end of its input it closes the
+// store. Exit status 1, and a line on stderr, after the first error. Used by kill_test.py and
+// syscall_test.py.
+
+#include <cstdint>
+#include <ctime>
+#include <future>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "logcore/bytes.h"
+#include "logcore/entry_bundle.h"
+#include "logcore/posix_disk.h"
+#include "logcore/sequencer.h"
+#include "logcore/store.h"
+
+namespace {
+
+using logcore::Code;
+using logcore::Fail;
+using logcore::Result;
+using logcore::Sequencer;
+using logcore::Status;
+using logcore::Store;
+
+logcore::StoreOptions Options() {
+  return {.clock = [] { return int64_t{std::time(nullptr)}; }};
+}
+
+Status Init(const std::string& directory, const std::string& origin, uint64_t journal_length) {
+  ASSIGN_OR_RETURN(const auto disk, logcore::OpenPosixDisk(directory));
+  const logcore::InitOptions init{
+      .origin = origin, .key = std::nullopt, .journal_length = journal_length};
+  ASSIGN_OR_RETURN(const auto vkey, Store::Init(disk.get(), init, Options()));
+  std::cout << vkey.ToString() << std::endl;
+  return {};
+}
+
+// Up to `count` lines of the input as one submission; its count is 0 at the end.
+Result<logcore::Submission> ReadSubmission(uint64_t count) {
+  logcore::Submission submission;
+  for (std::string line; submission.count < count && std::getline(std::cin, line);) {
+    if (logcore::kMaxEntryLength < line.size()) return Fail(Code::kTooLarge, "a line is too long");
+    logcore::AppendFrame(&submission.frames, line);
+    ++submission.count;
+  }
+  return submission;
+}
+
+// Waits until it is durable. Returns the first of its indexes.
+Result<uint64_t> Submit(Sequencer* sequencer, logcore::Submission submission) {
+  const auto promise = std::make_shared<std::promise<Result<uint64_t>>>();
+  std::future<Result<uint64_t>> first = promise->get_future();
+  submission.on_durable = [promise](const Result<logcore::Appended>& appended) {
+    if (appended.has_value()) return promise->set_value(appended->first_index);
+    promise->set_value(tl::unexpected<logcore::Error>(appended.error()));
+  };
+  sequencer->Submit(std::move(submission));
+  return first.get();
+}
+
+Status AppendInput(const std::string& directory, uint64_t batch) {
+  ASSIGN_OR_RETURN(const auto disk, logcore::OpenPosixDisk(directory));
+  ASSIGN_OR_RETURN(const auto store, Store::Open(disk.get(), Store::Mode::kAppend, Options()));
+  const auto sequencer = Sequencer::Start(store.get(), {});
+  while (true) {
+    ASSIGN_OR_RETURN(logcore::Submission submission, ReadSubmission(batch));
+    const uint64_t count = submission.count;
+    if (count == 0) break;
+    ASSIGN_OR_RETURN(const uint64_t first, Submit(sequencer.get(), std::move(submission)));
+    std::string lines;
+    for (uint64_t i = 0; i < count; ++i) lines += std::to_string(first + i) + "\n";
+    std::cout << lines << std::flush;
+  }
+  sequencer->Stop();
+  return store->Close();
+}
+
+Status Run(const std::vector<std::string>& words) {
+  const std::string command = words.size() < 2 ? "" : words[1];
+  if (command == "init" && words.size() == 5) {
+    const std::optional<uint64_t> length = logcore::ParseDecimal(words[4]);
+    if (length) return Init(words[2], words[3], *length);
+  }
+  if (command == "append" && (words.size() == 3 || words.size() == 4)) {
+    const auto batch = logcore::ParseDecimal(words.size() == 4 ? words[3] : "1");
+    if (batch && 0 < *batch) return AppendInput(words[2], *batch);
+  }
+  return Fail(Code::kInvalid, "usage: init STORE ORIGIN JOURNAL_LENGTH | append STORE [BATCH]");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Status status = Run({argv, argv + argc});
+  if (status.has_value()) return 0;
+  std::cerr << "store_writer: " << status.error().message << std::endl;
+  return 1;
+}

@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+"""Those who take much or do not move: they cost the daemon little, and nobody else anything."""
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import harness
+
+MIB = 1 << 20
+HANDLES = 10_000
+MOST = 96 * MIB  # may be held for them all: the budget, a little for each, what strings waste
+PROMPT = 5  # seconds; what is measured takes some milliseconds
+
+# Opens the file FILES times, writes half a line of LENGTH bytes to each, and never closes one.
+OPEN_MANY = """
+import os, sys, time
+path, files, length = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+refused = 0
+for number in range(files):
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, b'x' * length)
+    except OSError as error:
+        refused += 1
+        os.strerror(error.errno) == 'No buffer space available' or sys.exit(str(error))
+print(refused, flush=True)
+time.sleep(1000)
+"""
+
+# Opens the file FILES times for reading, too, writes LENGTH empty lines to each, and reads nothing.
+NEVER_READ = """
+import os, sys, time
+path, files, length = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+for number in range(files):
+    os.write(os.open(path, os.O_RDWR), b'\\n' * length)
+print(0, flush=True)
+time.sleep(1000)
+"""
+
+# Reads the file from the beginning again and again, in small pieces, with THREADS threads.
+READ_ON = """
+import os, sys, threading
+def read():
+    descriptor = os.open(sys.argv[1], os.O_RDONLY)
+    while True:
+        offset = 0
+        while part := os.pread(descriptor, 4096, offset):
+            offset += len(part)
+threads = [threading.Thread(target=read) for _ in range(int(sys.argv[2]))]
+for thread in threads:
+    thread.start()
+print('reading', flush=True)
+"""
+
+# Maps the file and looks at its pages for ever.
+MAP_ON = """
+import mmap, os, sys
+descriptor = os.open(sys.argv[1], os.O_RDONLY)
+pages = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
+print('mapped', flush=True)
+while True:
+    pages[:].count(b'x')
+"""
+
+WRITE = """
+import os, sys
+print('writing', flush=True)
+os.write(os.open(sys.argv[1], os.O_WRONLY), b'a line\\n')
+"""
+
+
+class MountedTest(harness.MountTest):
+    SECONDS = 240
+
+    def setUp(self):
+        super().setUp()
+        self.log = self.mount()
+        self.log.append(b"first")
+
+    def python(self, script, *arguments):
+        return self.start([sys.executable, "-c", script, *(str(word) for word in arguments)],
+                          stdout=subprocess.PIPE)
+
+    def memory(self):
+        with open("/proc/%d/status" % self.log.daemon.pid, encoding="utf-8") as file:
+            line = next(line for line in file if line.startswith("RssAnon:"))
+        return int(line.split()[1]) * 1024
+
+    def assert_others_go_on(self):
+        """Whole lines, lines in small pieces, receipts, and reading."""
+        self.log.append(b"and all before it is published")
+        size = self.log.checkpoint().size
+        start = time.monotonic()
+        self.log.append(b"whole", b"lines")
+        done = harness.run("{ printf 'a '; printf 'b\\n'; } >> '%s'" % (self.log / "add"))
+        self.assertEqual(done.code, 0, done)
+        done = harness.run("exec 3<> '%s'; echo c >&3; read -r index hash <&3; echo $index"
+                           % (self.log / "add"))
+        self.assertEqual(done.out, b"%d\n" % (size + 3))
+        self.assertEqual(self.log.read("entries/%d" % (size + 2)), b"a b")
+        self.assertEqual(self.log.checkpoint().size, size + 4)
+        self.assertLess(time.monotonic() - start, PROMPT)
+
+
+class GreedyTest(MountedTest):
+    def half_a_line(self, length):
+        """Whether there is room for one."""
+        descriptor = os.open(self.log / "add", os.O_WRONLY)
+        try:
+            return os.write(descriptor, b"y" * length) == length
+        except OSError as error:
+            self.assertEqual(error.errno, errno.ENOBUFS)
+            return False
+        finally:
+            os.close(descriptor)
+
+    def greedy(self, script, files, length, name="add"):
+        """Runs it to its end; what it was refused, and by how many bytes the daemon has grown."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files + 100, max(files + 100, limit[1])))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limit)
+        before = self.memory()
+        process = self.python(script, self.log / name, files, length)
+        refused = int(process.stdout.readline())
+        return process, refused, self.memory() - before
+
+    def test_ten_thousand_half_lines(self):
+        """Ever so long ones: a few find room, the rest are refused, and only that."""
+        for name, files in (("add", HANDLES), ("add.bundle", 3000)):
+            process, refused, grown = self.greedy(OPEN_MANY, files, 30_000, name)
+            self.assertLess(files // 2, refused)
+            self.assertLess(refused, files)
+            self.assertLess(grown, MOST)
+            self.assertFalse(self.half_a_line(30_000))
+            self.assert_others_go_on()
+            process.kill()
+            process.wait(20)
+            harness.wait_for(lambda: self.half_a_line(30_000), "there is room again")
+
+    def test_ten_thousand_short_ones_are_kept(self):
+        process, refused, grown = self.greedy(OPEN_MANY, HANDLES, 60)
+        self.assertEqual(refused, 0)
+        self.assertLess(grown, MOST)
+        self.assert_others_go_on()
+        process.kill()
+
+    def test_receipts_that_nobody_reads(self):
+        process, _, grown = self.greedy(NEVER_READ, 600, 4000)
+        self.assertLess(grown, MOST)
+        self.assert_others_go_on()
+        with open(self.log / "add", "r+b", buffering=0) as file:
+            file.write(b"\n" * 4000)
+            self.assertEqual(file.read(100), b"lost 4000\n")
+        process.kill()
+        process.wait(20)
+
+        def finds_room():
+            with open(self.log / "add", "r+b", buffering=0) as file:
+                file.write(b"\n" * 4000)
+                return not file.read(100).startswith(b"lost")
+        harness.wait_for(finds_room, "there is room again")
+
+    def test_a_file_used_for_long_lines_keeps_no_memory(self):
+        """What came and went in two pieces is not held until the file is closed."""
+        files = [os.open(self.log / "add", os.O_WRONLY) for _ in range(900)]
+        for descriptor in files:
+            self.addCleanup(os.close, descriptor)
+        before = self.memory()
+        for descriptor in files:
+            os.write(descriptor, b"x" * 60_000)
+            os.write(descriptor, b"x" * 5_000 + b"\n" + b"y" * 60_000)
+            os.write(descriptor, b"\n")
+        self.assertLess(self.memory() - before, 32 * MIB)
+
+
+class StuckTest(MountedTest):
+    @contextlib.contextmanager
+    def locked_store(self):
+        """Holds the store as another process that hangs in its commit would."""
+        with open(os.path.join(self.log.store, "lock"), "r+b") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+            yield
+
+    def writers(self, count):
+        """Processes that are in their write(2), or in the open(2) before."""
+        writers = [self.python(WRITE, self.log / "add") for _ in range(count)]
+        for writer in writers:
+            self.assertEqual(writer.stdout.readline(), b"writing\n")
+        time.sleep(0.5)
+        return writers
+
+    def assert_can_be_killed(self, process):
+        start = time.monotonic()
+        process.kill()
+        process.wait(PROMPT)
+        self.assertLess(time.monotonic() - start, PROMPT)
+
+    def test_a_writer_whose_commit_is_stuck_can_be_killed(self):
+        """The first one, too, whose entry can no longer be taken back."""
+        with self.locked_store():
+            writers = self.writers(1)
+            writers += self.writers(4)
+            for writer in writers:
+                self.assertIsNone(writer.poll())
+                self.assert_can_be_killed(writer)
+        harness.wait_for(lambda: self.log.checkpoint().size == 2, "it is committed all the same")
+        self.assert_others_go_on()
+        self.log.unmount()
+        self.assert_sound(self.log.store)
+
+    def test_who_calls_a_stopped_daemon_can_be_killed(self):
+        self.log.daemon.send_signal(signal.SIGSTOP)
+        harness.wait_for(lambda: harness.state_of(self.log.daemon.pid) == "T", "stopped")
+        for caller in self.writers(3):
+            self.assertIsNone(caller.poll())
+            self.assert_can_be_killed(caller)
+        self.log.daemon.send_signal(signal.SIGCONT)
+        self.assertEqual(self.log.checkpoint().size, 1)
+        self.assert_others_go_on()
+
+    def test_readers_that_stop_delay_nobody(self):
+        self.log.append(*(b"%d" % number for number in range(20_000)))
+        readers = [self.python(READ_ON, self.log / "log", 1), self.python(READ_ON,
+                                                                          self.log / "log", 64),
+                   self.python(READ_ON, self.log / "tile/entries/000", 8),
+                   self.python(MAP_ON, self.log / "tile/entries/001")]
+        for reader in readers:
+            reader.stdout.readline()
+        self.assert_others_go_on()  # beside 73 threads with a read under way at any time
+        for _ in range(5):
+            for reader in readers:
+                reader.send_signal(signal.SIGSTOP)
+            self.assert_others_go_on()
+            for reader in readers:
+                reader.send_signal(signal.SIGCONT)
+            time.sleep(0.05)
+        for reader in readers:
+            self.assertIsNone(reader.poll())
+            self.assert_can_be_killed(reader)
+
+    def test_a_buffer_that_cannot_be_filled_delays_nobody(self):
+        """A read into pages of another mount whose daemon has stopped."""
+        other = self.mount(self.init("other"))
+        other.append(*(b"%d" % number for number in range(300)))
+        with open(other / "tile/entries/000", "rb") as file:
+            pages = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        other.daemon.send_signal(signal.SIGSTOP)
+        descriptor = os.open(self.log / "add", os.O_WRONLY)
+        failed = []
+
+        def write():
+            try:
+                os.write(descriptor, pages)  # The kernel needs the bytes, and waits for them.
+            except OSError as error:
+                failed.append(error)
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
+        time.sleep(0.3)
+        self.assertTrue(writer.is_alive())
+        self.assert_others_go_on()
+        other.daemon.send_signal(signal.SIGCONT)
+        writer.join(20)
+        self.assertFalse(writer.is_alive())
+        self.assertEqual(failed, [])
+        os.close(descriptor)
+        pages.close()
+
+
+if __name__ == "__main__":
+    harness.main()
