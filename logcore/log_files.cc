@@ -379,6 +379,7 @@ Status LogFiles::WriteBlocks(std::span<const Block> blocks) {
       return FailCorrupt(block.name, block.offset, "no block that could have been kept");
     }
     RETURN_IF_ERROR(file->WriteAt(block.offset, block.bytes));
+    if (segment != nullptr) segment->ForgetBase();
   }
   return {};
 }

@@ -63,6 +63,8 @@ class Segment {
   // Global offset of the segment's first frame: its first index row, which never changes.
   Result<uint64_t> Base() const;
   void SetBase(uint64_t base) { base_ = base; }
+  // To be called after bytes of the index were written over: Base() reads it again.
+  void ForgetBase() { base_ = kUnknown; }
   // Global offset of the frame of entry 16 * `row` of this segment.
   Result<uint64_t> Row(uint64_t row) const;
 

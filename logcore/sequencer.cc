@@ -224,14 +224,17 @@ class Sequencer::Impl {
     if (error.code == Code::kNoSpace || error.code == Code::kTooLarge) return;
     std::deque<Waiting> refused;
     std::vector<std::function<void()>> ready;
-    Error stopped{Code::kReadOnly, "append: the log stopped: " + error.message};
+    const Error stopped{Code::kReadOnly, "append: the log stopped: " + error.message};
+    bool first = false;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      if (!stopped_) stopped_ = stopped;
+      first = !stopped_;
+      if (first) stopped_ = stopped;
       refused.swap(queue_);
       queued_length_ = 0;
       ready = TakeReadyLocked();
     }
+    if (first && options_.on_stopped) options_.on_stopped(error);
     for (const Waiting& waiting : refused) {
       if (waiting.submission.on_durable) {
         waiting.submission.on_durable(tl::unexpected<Error>(stopped));
@@ -295,7 +298,10 @@ class Sequencer::Impl {
       // A failure has stopped the store: the next commit finds that out.
       Status status = store_->AdvanceBase();
       lock.lock();
-      if (!status.has_value()) freeing_failed_ = std::move(status).error();
+      // That the log has stopped is no reason.
+      if (!status.has_value() && status.error().code != Code::kReadOnly) {
+        freeing_failed_ = std::move(status).error();
+      }
       freeing_ = false;
       free_.notify_all();
     }
@@ -322,7 +328,7 @@ class Sequencer::Impl {
   bool committer_done_ = false;
   bool publisher_done_ = false;
   Status last_publication_;
-  std::optional<Error> freeing_failed_;  // the newest failure of the freer
+  std::optional<Error> freeing_failed_;  // why the freer failed
   std::optional<Error> stopped_;         // what new submissions are told
   std::multimap<Ticket, std::function<void(const Status&)>> publication_waiters_;
   std::vector<std::function<void()>> room_waiters_;

@@ -33,6 +33,8 @@ struct SequencerOptions {
   size_t queue_length = 64 << 20;  // frames that may wait before Full() says so
   // 0: publish with every commit. Else at most one publication in this time.
   std::chrono::milliseconds checkpoint_interval{0};
+  // Called at most once: when an error has stopped the log, and nothing is appended any more.
+  std::function<void(const Error&)> on_stopped = nullptr;
 };
 
 struct Appended {

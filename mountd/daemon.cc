@@ -65,6 +65,7 @@ void DropStreams() {
   if (report_fd != kReportFd && dup2(report_fd, kReportFd) < 0) _exit(1);
   close_range(kReportFd + 1, ~0U, 0);
   fcntl(kReportFd, F_SETFD, FD_CLOEXEC);
+  openlog("tlogfs", LOG_PID, LOG_DAEMON);
 
   bool was_ready = false;
   const Status status = serve([&was_ready] {
@@ -74,7 +75,6 @@ void DropStreams() {
   });
   if (status.has_value()) _exit(0);
   if (was_ready) {
-    openlog("tlogfs", LOG_PID, LOG_DAEMON);
     syslog(LOG_ERR, "%s", status.error().message.c_str());
   } else {
     Report(kErrorMark + status.error().message);
@@ -111,6 +111,7 @@ tl::unexpected<logcore::Error> Errno(const char* what) {
 }  // namespace
 
 Status ServeInForeground(const Service& serve, const std::string& notify_socket) {
+  openlog("tlogfs", LOG_PID | LOG_PERROR, LOG_DAEMON);
   return serve([&notify_socket] { NotifyReady(notify_socket); });
 }
 

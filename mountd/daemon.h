@@ -17,11 +17,14 @@ namespace mountd {
 // Serves until the end, and calls `ready` (once, from any thread) when the mount answers.
 using Service = std::function<logcore::Status(const std::function<void()>& ready)>;
 
-// Returns when `serve` does. Tells systemd's socket (may be empty) when it is ready.
+// Both open syslog(3), for what goes wrong later.
+
+// Returns when `serve` does. Tells systemd's socket (may be empty) when it is ready. What goes to
+// syslog goes to stderr as well.
 logcore::Status ServeInForeground(const Service& serve, const std::string& notify_socket);
 
 // Returns, in this process, when the child is ready or has failed. The child never returns: it is a
-// session of its own, in /, without streams; after it was ready its errors go to syslog(3).
+// session of its own, in /, without streams; after it was ready its errors go to syslog.
 logcore::Status ServeInBackground(const Service& serve);
 
 }  // namespace mountd

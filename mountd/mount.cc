@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <sched.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -71,7 +72,11 @@ Status Serve(const MountOptions& options, const MountPaths& paths,
     return ServeRequests(store.get(), nullptr, session_options, &signals, ready);
   }
   std::unique_ptr<Sequencer> sequencer =
-      Sequencer::Start(store.get(), {.checkpoint_interval = options.checkpoint_interval});
+      Sequencer::Start(store.get(), {.checkpoint_interval = options.checkpoint_interval,
+                                     .on_stopped = [&paths](const logcore::Error& error) {
+                                       syslog(LOG_CRIT, "%s: stopped, mount it again: %s",
+                                              paths.store.c_str(), error.message.c_str());
+                                     }});
   Status served = ServeRequests(store.get(), sequencer.get(), session_options, &signals, ready);
   sequencer.reset();
   Status closed = store->Close();

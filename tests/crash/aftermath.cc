@@ -32,7 +32,7 @@ void Aftermath::CheckAt(int depth) {
                             random_.Below(3));
   }
   try {
-    Live();
+    Live(depth);
   } catch (const SimCrash&) {
     world_->disk()->CrashAt(0);
     if (random_.Below(3) != 0) {
@@ -45,19 +45,21 @@ void Aftermath::CheckAt(int depth) {
   world_->disk()->CrashAt(0);
 }
 
-void Aftermath::Live() {
+void Aftermath::Live(int depth) {
   const ActorPtr actor = world_->Open();
   world_->Publish(actor.get());
   world_->CheckFiles();
   *world_->clock() += ClockStep(&random_);
   // Few different ones: then what comes after many crashes is the same tree, signed once.
-  world_->Commit(actor.get(), MakeEntries(random_.Below(8), 1 + random_.Below(3)));
+  if (!random_.OneIn(8)) {
+    world_->Commit(actor.get(), MakeEntries(random_.Below(8), 1 + random_.Below(3)));
+  }
   if (random_.OneIn(8)) world_->AdvanceBase(actor.get());
   world_->Publish(actor.get());
   world_->CheckFiles();
   if (random_.OneIn(8)) world_->CheckEntries(actor.get(), random_.Next(), 3);
   if (random_.OneIn(8)) world_->Read(random_.Next(), 1);
-  if (random_.OneIn(8)) {
+  if (random_.OneIn(depth == 0 ? 8 : 2)) {  // What a recovery left that was cut short, counts now.
     world_->Close(actor.get());
     if (random_.OneIn(2)) {  // Closed in good order, it can be read after a power cut.
       ++count_->cuts;

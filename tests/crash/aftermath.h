@@ -25,7 +25,7 @@ class Aftermath {
 
  private:
   void CheckAt(int depth);
-  void Live();
+  void Live(int depth);
 
   World* const world_;
   SimRandom random_;

@@ -34,6 +34,9 @@ FAULTS = {
     "newfstatat": ("EIO",),
     "getdents64": ("EIO",),
 }
+# What a daemon that stays in the foreground says, when the log stops, and at the end.
+STOPPED = r"tlogfs\[\d+\]: [^\n]+: stopped, mount it again: [^\n]+\n"
+FAILED = r"tlogfs: [^\n]+: [^\n]+\n"
 FULL = (errno.ENOSPC,)
 ENDED = (errno.EIO, errno.EROFS)
 WRITES = 24
@@ -127,7 +130,8 @@ class ErrorTest(SyscallTest):
         code = mount.daemon.wait(20)
         self.assertIn(code, (0, 1), mount.said())
         if code == 1:
-            self.assertRegex(mount.said(), r"\Atlogfs: [^\n]+: [^\n]+\n\Z")
+            self.assertRegex(mount.said(), rf"{FAILED}\Z")
+            self.assertLessEqual(mount.said().count("\n"), 2)
         mount.remove()
         self.mounts.remove(mount)
 
@@ -170,11 +174,13 @@ class OneFaultTest(ErrorTest):
             return self.look_after()
         errors = self.load(mount)
         self.goes_on(mount)
+        said = mount.said()
         self.end(mount)
         found = [error for each in errors for error in each]
         self.assertEqual(set(found) - set(FULL + ENDED), set())
         if errno.EIO in found or errno.EROFS in found:
             self.count("stopped")
+            self.assertRegex(said, rf"\A{STOPPED}\Z")
             for each in errors:  # Once it has stopped, it takes nothing more.
                 first = next((i for i, error in enumerate(each) if error in ENDED), len(each))
                 self.assertEqual(set(each[first + 1:]) - {errno.EROFS, errno.EIO}, set())
@@ -314,6 +320,9 @@ class ShortWriteTest(ErrorTest):
         self.assertIn(errno.EIO, errors)
         self.assertEqual(set(errors) - set(ENDED), set())
         self.goes_on(mount)
+        # What it says is a file, too.
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(mount.daemon.pid, resource.RLIMIT_FSIZE, unlimited)
         self.end(mount)
         self.look_after()
 
