@@ -93,18 +93,8 @@ Status Writer::RecoverOrResume(bool force_recovery) {
     if (!head) {
       ASSIGN_OR_RETURN(complete, published_->SaysComplete());
     }
-    if (!head && !force_recovery) {
-      const Result<PublishedFile::Slot> slot = published_->Read();
-      if (!slot.has_value() && slot.error().code != Code::kCorrupt) {
-        return tl::unexpected<Error>(slot.error());
-      }
-      if (!slot.has_value()) {
-        // Before the head says that this boot has recovered: only another boot may lack one.
-        ASSIGN_OR_RETURN(const auto held_publish,
-                         Held::Take(&publish_mutex_, lock_.get(), kPublish));
-        RETURN_IF_ERROR(PublishAfter(std::nullopt, recovered.state));
-      }
-    }
+    // Before the head says that this boot has recovered: only another boot may lack a slot.
+    if (!head && !force_recovery) RETURN_IF_ERROR(MendCheckpoint(recovered.state));
     head = Head{boot_id_,
                 HeadState::kIdle,
                 start.position,
@@ -120,6 +110,22 @@ Status Writer::RecoverOrResume(bool force_recovery) {
   opened_ = head->log;
   journal_use_ = UseOf(head->base, head->log.position, journal_length_);
   return {};
+}
+
+// A power cut may have torn the slots of `checkpoint`: one, which the next publication would write
+// over, but there may be nothing to publish; or both, which are never synced.
+Status Writer::MendCheckpoint(const LogState& log) {
+  ASSIGN_OR_RETURN(const auto held, Held::Take(&publish_mutex_, lock_.get(), kPublish));
+  Result<PublishedFile::Slot> slot = published_->Read();
+  if (!slot.has_value()) {
+    if (slot.error().code != Code::kCorrupt) return tl::unexpected<Error>(slot.error());
+    RETURN_IF_ERROR(PublishAfter(std::nullopt, log));
+    return {};
+  }
+  const Status both = published_->CheckBothSlots();
+  if (both.has_value() || both.error().code != Code::kCorrupt) return both;
+  slot->published.sequence += 1;
+  return published_->Write(*slot);
 }
 
 // The head, the journal, the files and the checkpoint are of one time: none was rolled back.

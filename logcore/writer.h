@@ -66,6 +66,7 @@ class Writer {
       : key_(std::move(key)), files_(files), published_(published), clock_(std::move(clock)) {}
 
   Status RecoverOrResume(bool force_recovery);
+  Status MendCheckpoint(const LogState& log);
   // The ones below, down to Poison: under the commit lock.
   Result<std::optional<Head>> ReadHead() const;
   Status WriteHead(const Head& head);
