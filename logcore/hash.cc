@@ -2,10 +2,13 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "logcore/check.h"
 #include "logcore/entry_bundle.h"
+#include "logcore/sha256_lanes.h"
 
 namespace logcore {
 
@@ -17,8 +20,10 @@ constinit const Hash kEmptyRoot = {{0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x
 namespace {
 
 // RFC 6962: leaves and nodes are told apart by their first byte.
-constexpr std::string_view kLeafPrefix("\x00", 1);
+constexpr char kLeafPrefix = '\x00';
 constexpr char kNodePrefix = '\x01';
+// So many messages are looked up before they are hashed.
+constexpr size_t kGroup = 64;
 
 // Looking the algorithm up costs three times what hashing a node does, so it is done once.
 const EVP_MD* Sha256Algorithm() {
@@ -47,20 +52,11 @@ class Hasher {
     CHECK(length == kHashLength);
   }
 
-  void Leaf(std::string_view entry, Hash* out) {
+  // `out` may overlap `message`.
+  void Prefixed(char prefix, std::string_view message, Hash* out) {
     Begin();
-    Update(kLeafPrefix);
-    Update(entry);
-    Finish(out);
-  }
-  // `out` may be one of the children: they are copied before it is written.
-  void Children(const Hash& left, const Hash& right, Hash* out) {
-    char message[1 + 2 * kHashLength];
-    message[0] = kNodePrefix;
-    std::memcpy(message + 1, left.bytes.data(), kHashLength);
-    std::memcpy(message + 1 + kHashLength, right.bytes.data(), kHashLength);
-    Begin();
-    Update({message, sizeof(message)});
+    Update({&prefix, 1});
+    Update(message);
     Finish(out);
   }
 
@@ -73,6 +69,21 @@ class Hasher {
 Hasher& ThreadHasher() {
   static thread_local Hasher hasher;
   return hasher;
+}
+
+// hashes[i] = SHA-256(prefix || messages[i]).
+void HashGroup(char prefix, std::span<const std::string_view> messages, std::span<Hash> hashes) {
+  if (1 < messages.size() && HasSha256Lanes()) {
+    Sha256Lanes(prefix, messages, hashes);
+    return;
+  }
+  Hasher& hasher = ThreadHasher();
+  for (size_t i = 0; i < messages.size(); ++i) hasher.Prefixed(prefix, messages[i], &hashes[i]);
+}
+
+// Two hashes that lie one after the other.
+std::string_view PairBytes(const Hash* left) {
+  return {reinterpret_cast<const char*>(left), 2 * kHashLength};
 }
 
 }  // namespace
@@ -107,33 +118,40 @@ Hash Sha256(std::initializer_list<std::string_view> parts) {
 
 Hash HashLeaf(std::string_view entry) {
   Hash hash;
-  ThreadHasher().Leaf(entry, &hash);
+  ThreadHasher().Prefixed(kLeafPrefix, entry, &hash);
   return hash;
 }
 
 Hash HashChildren(const Hash& left, const Hash& right) {
+  const Hash children[] = {left, right};
   Hash hash;
-  ThreadHasher().Children(left, right, &hash);
+  ThreadHasher().Prefixed(kNodePrefix, PairBytes(children), &hash);
   return hash;
 }
 
 void HashLeafFrames(std::string_view frames, std::span<Hash> leaf_hashes) {
-  Hasher& hasher = ThreadHasher();
-  for (Hash& leaf_hash : leaf_hashes) {
-    const Result<std::string_view> entry = TakeFrame(&frames);
-    CHECK(entry.has_value());
-    hasher.Leaf(*entry, &leaf_hash);
+  std::array<std::string_view, kGroup> entries;
+  while (!leaf_hashes.empty()) {
+    const size_t count = std::min(kGroup, leaf_hashes.size());
+    for (size_t i = 0; i < count; ++i) {
+      const Result<std::string_view> entry = TakeFrame(&frames);
+      CHECK(entry.has_value());
+      entries[i] = *entry;
+    }
+    HashGroup(kLeafPrefix, std::span(entries).first(count), leaf_hashes.first(count));
+    leaf_hashes = leaf_hashes.subspan(count);
   }
   CHECK(frames.empty());
 }
 
-// In ascending order, parent i overwrites only children that it has read or that are done with: a
-// kernel that works on several lanes must read the children of all of them before it writes.
+// In ascending order, so that a parent overwrites only children that were read.
 void HashPairs(std::span<const Hash> children, std::span<Hash> parents) {
   CHECK(children.size() == 2 * parents.size());
-  Hasher& hasher = ThreadHasher();
-  for (size_t i = 0; i < parents.size(); ++i) {
-    hasher.Children(children[2 * i], children[2 * i + 1], &parents[i]);
+  std::array<std::string_view, kGroup> pairs;
+  for (size_t done = 0; done < parents.size(); done += kGroup) {
+    const size_t count = std::min(kGroup, parents.size() - done);
+    for (size_t i = 0; i < count; ++i) pairs[i] = PairBytes(&children[2 * (done + i)]);
+    HashGroup(kNodePrefix, std::span(pairs).first(count), parents.subspan(done, count));
   }
 }
 

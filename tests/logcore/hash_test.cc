@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "logcore/entry_bundle.h"
@@ -76,6 +77,27 @@ TEST(HashTest, ManyFramesAtOnce) {
   HashLeafFrames("", {});
 }
 
+TEST(HashTest, ManyFramesOfEveryLength) {
+  // Every length around the ends of blocks, in an order in which long and short ones meet, and in
+  // groups of every size.
+  for (size_t count = 1; count <= 200; ++count) {
+    std::vector<std::string> entries;
+    std::string frames;
+    for (size_t i = 0; i < count; ++i) {
+      const size_t length = i % 17 == 5 ? 5000 + i : (i * 89 + count) % 263;
+      std::string entry;
+      for (size_t at = 0; at < length; ++at) entry += static_cast<char>(at * 31 + i);
+      AppendFrame(&frames, entry);
+      entries.push_back(std::move(entry));
+    }
+    std::vector<Hash> hashes(count);
+    HashLeafFrames(frames, hashes);
+    for (size_t i = 0; i < count; ++i) {
+      ASSERT_EQ(hashes[i], HashLeaf(entries[i])) << count << " " << i;
+    }
+  }
+}
+
 TEST(HashDeathTest, FramesThatWereNotParsed) {
   std::vector<Hash> hashes(1);
   EXPECT_DEATH(HashLeafFrames("", hashes), "has_value");
@@ -86,7 +108,7 @@ TEST(HashDeathTest, FramesThatWereNotParsed) {
 }
 
 TEST(HashTest, PairsInPlace) {
-  for (size_t pairs = 0; pairs <= 33; ++pairs) {
+  for (size_t pairs = 0; pairs <= 200; ++pairs) {
     std::vector<Hash> nodes(2 * pairs);
     for (size_t i = 0; i < nodes.size(); ++i) nodes[i] = HashLeaf(std::to_string(i));
     std::vector<Hash> expected(pairs);
