@@ -39,6 +39,9 @@ class Sequencer::Impl {
 
   Ticket Submit(Submission submission) {
     CHECK(0 < submission.count && !submission.frames.empty());
+    // Hashed here: the callers are many, and the committing thread has a disk to wait for.
+    std::vector<Hash> leaf_hashes(submission.count);
+    HashLeafFrames(submission.frames, leaf_hashes);
     std::unique_lock<std::mutex> lock(mutex_);
     const Ticket ticket = ++newest_;
     if (stopped_) {
@@ -47,8 +50,8 @@ class Sequencer::Impl {
       if (submission.on_durable) submission.on_durable(tl::unexpected<Error>(error));
       return ticket;
     }
-    queued_length_ += submission.frames.size();
-    queue_.push_back({ticket, std::move(submission)});
+    queue_.push_back({ticket, std::move(submission), std::move(leaf_hashes)});
+    queued_length_ += queue_.back().length();
     lock.unlock();
     work_.notify_one();
     return ticket;
@@ -64,7 +67,7 @@ class Sequencer::Impl {
                            [](const Waiting& waiting, Ticket t) { return waiting.ticket < t; });
       if (found == queue_.end() || found->ticket != ticket) return false;
       cancelled = std::move(*found);
-      queued_length_ -= cancelled.submission.frames.size();
+      queued_length_ -= cancelled.length();
       queue_.erase(found);
       ready = TakeReadyLocked();
     }
@@ -128,6 +131,11 @@ class Sequencer::Impl {
   struct Waiting {
     Ticket ticket = 0;
     Submission submission;
+    std::vector<Hash> leaf_hashes;
+    // Of what it holds in memory: a short entry's hash is longer than the entry.
+    size_t length() const {
+      return submission.frames.size() + leaf_hashes.size() * sizeof(Hash);
+    }
   };
 
   bool FullLocked() const { return options_.queue_length <= queued_length_; }
@@ -152,10 +160,10 @@ class Sequencer::Impl {
       const uint64_t next = queue_.front().submission.frames.size();
       if (!taken.empty() && batch_length_ < length + next) break;
       length += next;
+      queued_length_ -= queue_.front().length();
       taken.push_back(std::move(queue_.front()));
       queue_.pop_front();
     }
-    queued_length_ -= length;
     in_flight_ = taken.front().ticket;
     return taken;
   }
@@ -185,7 +193,7 @@ class Sequencer::Impl {
   bool CommitAndAnswer(const std::vector<Waiting>& taken, Batch* batch) {
     batch->Clear();
     for (const Waiting& waiting : taken) {
-      batch->Append(waiting.submission.frames, waiting.submission.count);
+      batch->Append(waiting.submission.frames, waiting.leaf_hashes);
     }
     const Result<Committed> committed = store_->Commit(batch);
     if (!committed.has_value()) {
@@ -204,7 +212,7 @@ class Sequencer::Impl {
       if (submission.on_durable) {
         submission.on_durable(
             Appended{committed->first_index + done,
-                     std::span(committed->leaf_hashes).subspan(done, submission.count)});
+                     committed->leaf_hashes.subspan(done, submission.count)});
       }
       done += submission.count;
     }
@@ -316,7 +324,7 @@ class Sequencer::Impl {
   std::condition_variable processed_;  // for the publisher: ProcessedLocked(), committer_done_
   std::condition_variable free_;  // free_journal_, committer_done_, and for who awaits: freeing_
   std::deque<Waiting> queue_;
-  uint64_t queued_length_ = 0;  // of frames
+  uint64_t queued_length_ = 0;  // bytes
   Ticket newest_ = 0;
   Ticket in_flight_ = 0;  // first ticket of the batch that is being committed; 0: none is
   Ticket published_ = 0;

@@ -30,7 +30,7 @@ namespace logcore {
 
 struct SequencerOptions {
   size_t batch_length = 1 << 20;   // frames in one record, as far as submissions allow
-  size_t queue_length = 64 << 20;  // frames that may wait before Full() says so
+  size_t queue_length = 64 << 20;  // bytes that may wait before Full() says so
   // 0: publish with every commit. Else at most one publication in this time.
   std::chrono::milliseconds checkpoint_interval{0};
   // Called at most once: when an error has stopped the log, and nothing is appended any more.
@@ -58,7 +58,7 @@ class Sequencer {
   // Numbers submissions, from 1 on, in the order of the log.
   using Ticket = uint64_t;
 
-  // Queues; never blocks, never refuses: callers that may wait ask Full() first. After an error
+  // Hashes and queues; never blocks, never refuses: callers that may wait ask Full() first. After an error
   // that stops the log, or Stop, on_durable gets that error at once.
   Ticket Submit(Submission submission);
   // Takes a submission back that no batch has taken yet: true if so, and on_durable will not be

@@ -105,12 +105,19 @@ Batch::Batch() {
 
 void Batch::Clear() {
   record_.assign(kRecordHeaderLength, '\0');
-  count_ = 0;
+  leaf_hashes_.clear();
 }
 
 void Batch::Append(std::string_view frames, uint64_t count) {
   record_.append(frames);
-  count_ += count;
+  const size_t before = leaf_hashes_.size();
+  leaf_hashes_.resize(before + count);
+  HashLeafFrames(frames, std::span(leaf_hashes_).subspan(before));
+}
+
+void Batch::Append(std::string_view frames, std::span<const Hash> leaf_hashes) {
+  record_.append(frames);
+  leaf_hashes_.insert(leaf_hashes_.end(), leaf_hashes.begin(), leaf_hashes.end());
 }
 
 std::string_view Batch::frames() const {
@@ -324,11 +331,9 @@ uint64_t Store::max_batch_length() const {
 
 Result<Committed> Store::Commit(Batch* batch) {
   CHECK(writer_ != nullptr && 0 < batch->count());
-  Committed committed;
-  committed.leaf_hashes.resize(batch->count());
-  HashLeafFrames(batch->frames(), committed.leaf_hashes);
-  ASSIGN_OR_RETURN(committed.first_index, writer_->Commit(&batch->record_, committed.leaf_hashes));
-  return committed;
+  ASSIGN_OR_RETURN(const uint64_t first_index,
+                   writer_->Commit(&batch->record_, batch->leaf_hashes()));
+  return Committed{first_index, batch->leaf_hashes()};
 }
 
 Result<uint64_t> Store::Publish() {

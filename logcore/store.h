@@ -20,7 +20,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "logcore/disk.h"
@@ -52,25 +54,29 @@ struct StoreConfig {
   uint64_t lock_inode = 0;  // inode of `lock` at home
 };
 
-// Entries on their way into the log: the bytes of one journal record, built in place.
+// Entries on their way into the log: the bytes of one journal record, built in place, and their
+// leaf hashes.
 class Batch {
  public:
   Batch();
   void Clear();
-  // `frames` are `count` whole, valid frames (entry_bundle.h).
+  // `frames` are `count` whole, valid frames (entry_bundle.h). Hashes them.
   void Append(std::string_view frames, uint64_t count);
-  uint64_t count() const { return count_; }
+  // The same, where the hashes are known (HashLeafFrames).
+  void Append(std::string_view frames, std::span<const Hash> leaf_hashes);
+  uint64_t count() const { return leaf_hashes_.size(); }
   std::string_view frames() const;
+  std::span<const Hash> leaf_hashes() const { return leaf_hashes_; }
 
  private:
   friend class Store;
   std::string record_;  // room for the record's header, then the frames
-  uint64_t count_ = 0;
+  std::vector<Hash> leaf_hashes_;
 };
 
 struct Committed {
   uint64_t first_index = 0;
-  std::vector<Hash> leaf_hashes;
+  std::span<const Hash> leaf_hashes;  // the batch's
 };
 
 class Writer;
