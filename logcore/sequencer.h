@@ -58,8 +58,8 @@ class Sequencer {
   // Numbers submissions, from 1 on, in the order of the log.
   using Ticket = uint64_t;
 
-  // Hashes and queues; never blocks, never refuses: callers that may wait ask Full() first. After an error
-  // that stops the log, or Stop, on_durable gets that error at once.
+  // Hashes and queues; never blocks, never refuses: callers that may wait ask Full() first. After
+  // an error that stops the log, or Stop, on_durable gets that error at once.
   Ticket Submit(Submission submission);
   // Takes a submission back that no batch has taken yet: true if so, and on_durable will not be
   // called. False: it is being committed, or was.
