@@ -19,12 +19,15 @@ CALLS = ("pwrite64", "pread64", "fdatasync", "fsync", "fallocate", "ftruncate", 
 # `path` is relative to the store ("" for its directory).
 Point = collections.namedtuple("Point", "path call number")
 
+# Whoever is traced cannot look for its own leaks.
+STRACE = ["strace", "-E", "LSAN_OPTIONS=detect_leaks=0"]
+
 CALL = re.compile(r"(\d+) +(\w+)\(\d+<([^>]*)>")
 
 
 def profile(output):
     """The beginning of a command line: traces what follows, and writes what it does to a file."""
-    return ["strace", "-f", "-qq", "-y", "-o", output, "-e", "signal=none",
+    return [*STRACE, "-f", "-qq", "-y", "-o", output, "-e", "signal=none",
             "-e", "trace=" + ",".join(CALLS)]
 
 
@@ -46,7 +49,7 @@ def points(output, store):
 def inject(store, point, what, detached=False):
     """The same, but `what` happens at the point. `detached`: what is traced keeps its pid, and
     goes on alone when strace is told to end."""
-    return ["strace", *(["-D", "-I", "1"] if detached else []), "-f", "-qq", "-o", "/dev/null",
+    return [*STRACE, *(["-D", "-I", "1"] if detached else []), "-f", "-qq", "-o", "/dev/null",
             "-e", "signal=none", "-P", os.path.join(store, point.path).rstrip("/"),
             "-e", "trace=" + point.call,
             "-e", "inject=%s:%s:when=%s" % (point.call, what, point.number)]
