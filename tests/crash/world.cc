@@ -265,7 +265,11 @@ void World::CheckEntries(Actor* actor, uint64_t seed, int entries) {
     }
     const auto time = (*snapshot)->Time(index);
     if (!time.has_value()) Violate("time: " + time.error().message);
-    if (*time != log().Time(index)) Violate("entry " + std::to_string(index) + " has another time");
+    // Two appends of the same bytes that nobody acknowledged differ in nothing else.
+    std::erase_if(possible_, [&](const LogModelPtr& log) {
+      return index < log->size() && log->Time(index) != *time;
+    });
+    if (possible_.empty()) Violate("entry " + std::to_string(index) + " has another time");
   }
 }
 
