@@ -5,12 +5,13 @@
 //   count   a write is answered at once
 //
 // As a log's `add`: each opening has a node of its own, late replies, two threads that serve.
-// Ends when it is unmounted.
+// Ends when it is unmounted; SIGTERM, SIGINT and SIGHUP unmount it.
 
 #define FUSE_USE_VERSION 312
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -191,10 +192,18 @@ int main(int argc, char** argv) {
   fuse_session* session = fuse_session_new(&arguments, &operations, sizeof(operations), &bare);
   fuse_opt_free_args(&arguments);
   if (session == nullptr || fuse_session_mount(session, argv[1]) != 0) return 1;
+  if (fuse_set_signal_handlers(session) != 0) return 1;
+  // Signals come to this thread: it unmounts, and that wakes the other.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
   std::thread second([session] { Serve(session); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   Serve(session);
-  second.join();
   fuse_session_unmount(session);
+  second.join();
+  fuse_remove_signal_handlers(session);
   fuse_session_destroy(session);
   return 0;
 }

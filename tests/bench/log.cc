@@ -3,109 +3,32 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <condition_variable>
-#include <filesystem>
-#include <memory>
-#include <mutex>
+#include <cstdio>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "logcore/entry_bundle.h"
-#include "logcore/posix_disk.h"
 #include "logcore/sequencer.h"
-#include "logcore/store.h"
-#include "tests/bench/measure.h"
+#include "tests/bench/load.h"
+#include "tests/bench/open_store.h"
 
 namespace bench {
 namespace {
 
-using logcore::Result;
 using logcore::Sequencer;
 using logcore::Snapshot;
 using logcore::Store;
 
-template <typename T>
-T Must(Result<T> result) {
-  if (!result.has_value()) Fail(result.error().message);
-  return std::move(*result);
-}
-
-void MustBeWell(const logcore::Status& status) {
-  if (!status.has_value()) Fail(status.error().message);
-}
-
-// A store on the disk, open.
-struct OpenStore {
-  OpenStore(const std::string& directory, Store::Mode mode)
-      : disk(Must(logcore::OpenPosixDisk(directory))),
-        store(Must(Store::Open(disk.get(), mode, {.clock = [] { return time(nullptr); }}))) {}
-
-  std::unique_ptr<logcore::Disk> disk;
-  std::unique_ptr<Store> store;
-};
-
-OpenStore NewStore(const std::string& directory) {
-  if (!std::filesystem::create_directory(directory)) Fail(directory + " is there already");
-  const auto disk = Must(logcore::OpenPosixDisk(directory));
-  Must(Store::Init(disk.get(), {.origin = "bench.example/log", .key = {}},
-                   {.clock = [] { return time(nullptr); }}));
-  return OpenStore(directory, Store::Mode::kAppend);
-}
-
-// Lets so many submissions be under way, and waits for them all.
-class Outstanding {
- public:
-  explicit Outstanding(int limit) : limit_(limit) {}
-
-  void Begin() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return under_way_ < limit_; });
-    ++under_way_;
-  }
-  void End() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    --under_way_;
-    changed_.notify_one();
-  }
-  void WaitForAll() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return under_way_ == 0; });
-  }
-
- private:
-  const int limit_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int under_way_ = 0;
-};
-
-logcore::Submission MakeSubmission(size_t entry_length, size_t piece, uint64_t first) {
-  logcore::Submission submission;
-  do {
-    logcore::AppendFrame(&submission.frames, MakeLine(first + submission.count, entry_length));
-    ++submission.count;
-  } while (submission.frames.size() + entry_length + logcore::kFrameHeaderLength <= piece);
-  return submission;
-}
-
-// Submits copies of `pattern` until `count` entries are durable.
-void SubmitAll(Sequencer* sequencer, const logcore::Submission& pattern, int outstanding,
-               uint64_t count) {
-  Outstanding under_way(outstanding);
-  for (uint64_t done = 0; done < count; done += pattern.count) {
-    under_way.Begin();
-    sequencer->Submit({.frames = pattern.frames,
-                       .count = pattern.count,
-                       .on_durable = [&](const Result<logcore::Appended>& appended) {
-                         if (!appended.has_value()) Fail(appended.error().message);
-                         under_way.End();
-                       }});
-  }
-  under_way.WaitForAll();
-}
-
-void CheckSize(Store* store, uint64_t size) {
-  if (Must(store->Latest())->size() != size) Fail("entries are missing");
+// Ends the process as a kill would, inside a commit.
+[[noreturn]] void Die(Store* store) {
+  const auto sequencer = Sequencer::Start(store, {});
+  std::thread([&sequencer] {
+    while (true) Must(sequencer->Append("x"));
+  }).detach();
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  std::fflush(stdout);
+  _exit(0);
 }
 
 uint64_t CountLines(const std::string& text) {
@@ -120,98 +43,92 @@ void MeasureBatches(const std::string& directory, size_t entry_length, size_t pi
   const logcore::Submission pattern = MakeSubmission(entry_length, piece, 0);
   const uint64_t submissions = std::max<uint64_t>(1, bytes / pattern.frames.size());
   const uint64_t count = submissions * pattern.count;
+  Outstanding under_way(outstanding);
   const auto start = Clock::now();
   double durable = 0;
   {
     const auto sequencer = Sequencer::Start(open.store.get(), {});
-    SubmitAll(sequencer.get(), pattern, outstanding, count);
+    for (uint64_t i = 0; i < submissions; ++i) {
+      under_way.Submit(sequencer.get(),
+                       {.frames = pattern.frames, .count = pattern.count, .on_durable = {}});
+    }
+    under_way.WaitForAll();
     durable = SecondsSince(start);
     sequencer->Stop();
   }
   MustBeWell(open.store->Close());
-  Report report;
-  report.Rate(static_cast<double>(count), SecondsSince(start));
-  report.Add("durable_rate", static_cast<double>(count) / durable);
+  const double drained = SecondsSince(start);
   CheckSize(open.store.get(), count);
-  report.Print();
+  Latencies latencies = under_way.latencies();
+  Report()
+      .Rate(static_cast<double>(count), drained)
+      .Add("durable_rate", static_cast<double>(count) / durable)
+      .Add(&latencies)
+      .Print();
 }
 
 void MeasureWriters(const std::string& directory, size_t entry_length, int writers,
                     double seconds) {
   const OpenStore open = NewStore(directory);
-  std::vector<Latencies> latencies(static_cast<size_t>(writers));
   const auto sequencer = Sequencer::Start(open.store.get(), {});
   const auto start = Clock::now();
-  std::vector<std::thread> threads;
-  for (size_t i = 0; i < latencies.size(); ++i) {
-    threads.emplace_back([&, i] {
-      const std::string entry = MakeLine(i, entry_length);
-      while (SecondsSince(start) < seconds) {
-        const auto began = Clock::now();
-        Must(sequencer->Append(entry));
-        latencies[i].Add(began);
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
+  const auto end =
+      start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  Latencies latencies = AppendUntil(sequencer.get(), entry_length, writers, end);
   const double took = SecondsSince(start);
   sequencer->Stop();
-  Latencies all;
-  for (const Latencies& one : latencies) all.Add(one);
-  CheckSize(open.store.get(), all.count());
-  Report().Rate(static_cast<double>(all.count()), took).Add(&all).Print();
+  CheckSize(open.store.get(), latencies.count());
+  Report().Rate(static_cast<double>(latencies.count()), took).Add(&latencies).Print();
 }
 
 void MakeStore(const std::string& directory, size_t entry_length, uint64_t size, bool crash) {
   const OpenStore open = NewStore(directory);
-  const auto sequencer = Sequencer::Start(open.store.get(), {});
-  constexpr uint64_t kAtOnce = 4096;
-  Outstanding under_way(4);
   const auto start = Clock::now();
-  for (uint64_t done = 0; done < size; done += kAtOnce) {
-    logcore::Submission submission;
-    submission.count = std::min(kAtOnce, size - done);
-    for (uint64_t i = 0; i < submission.count; ++i) {
-      logcore::AppendFrame(&submission.frames, MakeLine(done + i, entry_length));
+  {
+    const auto sequencer = Sequencer::Start(open.store.get(), {});
+    constexpr uint64_t kAtOnce = 4096;
+    Outstanding under_way(4);
+    for (uint64_t done = 0; done < size; done += kAtOnce) {
+      logcore::Submission submission{
+          .frames = {}, .count = std::min(kAtOnce, size - done), .on_durable = {}};
+      for (uint64_t i = 0; i < submission.count; ++i) {
+        logcore::AppendFrame(&submission.frames, MakeLine(done + i, entry_length));
+      }
+      under_way.Submit(sequencer.get(), std::move(submission));
     }
-    submission.on_durable = [&](const Result<logcore::Appended>& appended) {
-      if (!appended.has_value()) Fail(appended.error().message);
-      under_way.End();
-    };
-    under_way.Begin();
-    sequencer->Submit(std::move(submission));
+    under_way.WaitForAll();
+    sequencer->Stop();
   }
-  under_way.WaitForAll();
   Report().Rate(static_cast<double>(size), SecondsSince(start)).Print();
-  if (crash) {
-    std::fflush(stdout);
-    _exit(0);
-  }
-  sequencer->Stop();
+  if (crash) Die(open.store.get());
   MustBeWell(open.store->Close());
 }
 
-void MeasureOpening(const std::string& directory) {
+void MeasureOpening(const std::string& directory, uint64_t appends, bool crash) {
   const auto start = Clock::now();
   const OpenStore open(directory, Store::Mode::kAppend);
   Must(open.store->Publish());
   const double milliseconds = SecondsSince(start) * 1000;
+  const uint64_t size = Must(open.store->Latest())->size();
   Latencies latencies;
   {
     const auto sequencer = Sequencer::Start(open.store.get(), {});
-    for (uint64_t i = 0; i < 1000; ++i) {
+    for (uint64_t i = 0; i < appends; ++i) {
       const std::string entry = MakeLine(i, 100);
       const auto began = Clock::now();
       Must(sequencer->Append(entry));
       latencies.Add(began);
     }
   }
+  CheckSize(open.store.get(), size + appends);
   Report()
-      .Add("size", static_cast<double>(Must(open.store->Latest())->size()))
+      .Add("size", static_cast<double>(size + appends))
       .Add("open_ms", milliseconds)
       .Add("anonymous_bytes", static_cast<double>(AnonymousMemory()))
       .Add(&latencies)
       .Print();
+  if (crash) Die(open.store.get());
+  MustBeWell(open.store->Close());
 }
 
 void MeasureStream(const std::string& directory, int scans, double seconds) {

@@ -1,4 +1,8 @@
-"""Where the measurements run: programs, folders, mounts. Everything is taken away at the end."""
+"""Where the measurements run: programs, folders, mounts. Everything is taken away at the end.
+
+Nothing can hang the run: when a workload's time is over, a watchdog kills its programs and aborts
+its mounts, and the workload is broken.
+"""
 
 import contextlib
 import json
@@ -7,7 +11,12 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
+
+import harness
+
+PEERS = {"tessera": "tessera", "flumelog": "flumelog/bench.js", "immuta": "immuta"}
 
 
 class Broken(Exception):
@@ -19,38 +28,50 @@ class Machine:
 
     def __init__(self, build, peers, folder):
         self.build = pathlib.Path(build)
-        self.peers = pathlib.Path(peers) if peers else None
-        self._stack = contextlib.ExitStack()
+        self.peers = pathlib.Path(peers).resolve() if peers else None
         self._number = 0
-        os.makedirs(folder, exist_ok=True)
+        self._lock = threading.Lock()  # guards the two below; the watchdog is another thread
+        self._children = set()
+        self._mounts = set()  # things with abort()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir=folder))
-        self._stack.callback(shutil.rmtree, self.folder, True)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *details):
-        self._stack.close()
+        if not harness.mountpoints_below(str(self.folder)):  # never delete through a mount
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def watched(self, seconds):
+        """What goes on within must be over in that time, or is broken."""
+        expired = threading.Event()
+
+        def expire():
+            expired.set()
+            with self._lock:
+                for one in self._mounts:
+                    one.abort()
+                for child in self._children:
+                    child.kill()
+
+        watchdog = threading.Timer(seconds, expire)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            yield
+        except (AssertionError, OSError, Broken) as error:
+            why = f"its {seconds} s were over" if expired.is_set() else error
+            raise Broken(why) from error
+        finally:
+            watchdog.cancel()
+
+    # ---- folders
 
     def path(self):
         """A name that is not there yet."""
         self._number += 1
         return str(self.folder / str(self._number))
-
-    def run(self, command, stdin=None, seconds=600):
-        """The line of JSON that a program prints."""
-        command = [str(part) for part in command]
-        try:
-            done = subprocess.run(command, input=stdin, capture_output=True, text=True,
-                                  timeout=seconds, check=False)
-        except subprocess.TimeoutExpired as error:
-            raise Broken(f"{' '.join(command)}: took over {seconds} s") from error
-        if done.returncode != 0:
-            raise Broken(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
-        return json.loads(done.stdout.splitlines()[-1])
-
-    def bench(self, *arguments, stdin=None):
-        return self.run([self.build / "bench", *arguments], stdin=stdin)
 
     def in_new_folder(self, measure):
         """measure(path), and whatever is at the path is removed after."""
@@ -58,36 +79,158 @@ class Machine:
         try:
             return measure(path)
         finally:
-            shutil.rmtree(path, True)
-            pathlib.Path(path).unlink(missing_ok=True)
+            self.remove(path)
 
-    def mount_log(self, options="", store=None):
-        """A mounted log, new if no store is given: its mountpoint."""
-        if store is None:
-            store = self.path()
-            os.mkdir(store)
-            self._tlogfs("init", store, "--origin", "bench.example/log")
-        mountpoint = self.path()
-        os.mkdir(mountpoint)
-        self._tlogfs("mount", store, mountpoint, *(["-o", options] if options else []))
-        self._stack.callback(subprocess.run, ["umount", mountpoint], check=True)
-        return pathlib.Path(mountpoint)
+    @staticmethod
+    def remove(path):
+        shutil.rmtree(path, True)
+        pathlib.Path(path).unlink(missing_ok=True)
 
-    def mount_bare(self):
-        """Files that commit in groups, and that only count: the mountpoint."""
-        mountpoint = pathlib.Path(self.path())
-        mountpoint.mkdir()
-        server = subprocess.Popen([self.build / "bare_fuse", mountpoint, self.path()])
-        self._stack.callback(server.wait, 20)
-        self._stack.callback(subprocess.run, ["umount", mountpoint], check=True)
-        for _ in range(600):
-            if (mountpoint / "count").exists():
-                return mountpoint
-            time.sleep(0.1)
-        raise Broken("bare_fuse does not answer")
+    def forget_caches(self):
+        """What was read or written is on the disk alone, as far as one may ask for that."""
+        self.run(["sync", "-f", self.folder], json_wanted=False)
+        with open("/proc/sys/vm/drop_caches", "w", encoding="utf-8") as file:
+            file.write("3\n")
 
-    def _tlogfs(self, *arguments):
-        done = subprocess.run([self.build / "tlogfs", *arguments], capture_output=True, text=True,
-                              check=False)
-        if done.returncode != 0:
-            raise Broken(done.stderr.strip())
+    # ---- programs
+
+    @contextlib.contextmanager
+    def _child(self, command):
+        command = [str(part) for part in command]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as child:
+            with self._lock:
+                self._children.add(child)
+            try:
+                yield child
+            finally:
+                with self._lock:
+                    self._children.discard(child)
+                if child.poll() is None:
+                    child.kill()
+
+    @staticmethod
+    def _result(child, stdin=None, json_wanted=True):
+        out, err = child.communicate(stdin)
+        command = " ".join(child.args)
+        if child.returncode != 0:
+            raise Broken(f"{command}: {err.strip() or child.returncode}")
+        if not json_wanted:
+            return None
+        try:
+            return json.loads(out.splitlines()[-1])
+        except (ValueError, IndexError) as error:
+            raise Broken(f"{command}: gives no figures: {out!r}") from error
+
+    def run(self, command, stdin=None, json_wanted=True):
+        """The line of JSON that a program prints."""
+        with self._child(command) as child:
+            return self._result(child, stdin, json_wanted)
+
+    def bench(self, *arguments, stdin=None):
+        return self.run([self.build / "bench", *arguments], stdin)
+
+    def fresh(self, command, *arguments):
+        """A measurement of `bench` that makes its files anew."""
+        return self.in_new_folder(lambda path: self.bench(command, path, *arguments))
+
+    def together(self, count, *arguments):
+        """So many `bench share` at once: what each prints."""
+        with contextlib.ExitStack() as stack:
+            children = [stack.enter_context(self._child([self.build / "bench", *arguments]))
+                        for _ in range(count)]
+            for child in children:
+                child.stdout.readline()  # it is ready, or has ended
+            start = time.monotonic() + 0.3
+            for child in children:
+                with contextlib.suppress(BrokenPipeError):
+                    child.stdin.write(f"{start}\n")
+                    child.stdin.flush()
+            return [self._result(child) for child in children]
+
+    # ---- peers
+
+    def has_peer(self, name):
+        return self.peers is not None and (self.peers / PEERS[name]).exists()
+
+    def peer(self, name, path, *arguments):
+        """A peer's measurement; it has the folder to itself, or finds there what it made."""
+        os.makedirs(path, exist_ok=True)
+        program = [self.peers / PEERS[name]]
+        if program[0].suffix == ".js":
+            program.insert(0, "node")
+        return self.run([*program, "--dir", path, *arguments])
+
+    def fresh_peer(self, name, *arguments):
+        return self.in_new_folder(lambda path: self.peer(name, path, *arguments))
+
+    # ---- stores and mounts
+
+    def new_store(self):
+        store = self.path()
+        os.mkdir(store)
+        self.run([self.build / "tlogfs", "init", store, "--origin", "bench.example/log"],
+                 json_wanted=False)
+        return store
+
+    @contextlib.contextmanager
+    def _held(self, mount):
+        with self._lock:
+            self._mounts.add(mount)
+        try:
+            yield mount
+            mount.unmount()
+        finally:
+            with self._lock:
+                self._mounts.discard(mount)
+            mount.remove()
+
+    @contextlib.contextmanager
+    def log(self, options="", store=None):
+        """A mounted log, new if no store is given."""
+        mine = self.new_store() if store is None else None
+        try:
+            with self._held(harness.Mount(store or mine, self.path(), options)) as mount:
+                yield mount
+        finally:
+            if mine:
+                self.remove(mine)
+
+    @contextlib.contextmanager
+    def bare(self):
+        """Files that commit in groups, and that only count."""
+        with self._held(BareMount(self.build / "bare_fuse", self.path(), self.path())) as mount:
+            yield mount
+
+
+class BareMount:
+    """A mounted bare_fuse."""
+
+    def __init__(self, program, path, file):
+        os.mkdir(path)
+        self.path, self.file = path, file
+        self.server = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", program, path, file],
+                                       stdin=subprocess.DEVNULL)
+        harness.wait_for(lambda: harness.connection_of(path) or self.server.poll() is not None,
+                         "bare_fuse is mounted", 60)
+
+    def __truediv__(self, name):
+        return os.path.join(self.path, name)
+
+    def unmount(self):
+        subprocess.run(["umount", self.path], check=True)
+        code = self.server.wait(20)
+        if code != 0:
+            raise Broken(f"bare_fuse ended with {code}")
+
+    def abort(self):
+        if self.server.poll() is None:
+            self.server.kill()
+        harness.abort_connection(harness.connection_of(self.path))
+
+    def remove(self):
+        if self.server.poll() is None:
+            self.abort()
+            self.server.wait(20)
+        harness.forget_mountpoint(self.path)
+        pathlib.Path(self.file).unlink(missing_ok=True)

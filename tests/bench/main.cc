@@ -7,6 +7,7 @@
 #include "tests/bench/files.h"
 #include "tests/bench/limits.h"
 #include "tests/bench/log.h"
+#include "tests/bench/several.h"
 
 int main(int argc, char** argv) {
   CLI::App app("one measurement, as a line of JSON");
@@ -56,7 +57,13 @@ int main(int argc, char** argv) {
   on("make", "a store of --size entries", "--crash")->callback([&] {
     bench::MakeStore(path, length, size, flag);
   });
-  on("open", "an opening, and appends after it")->callback([&] { bench::MeasureOpening(path); });
+  on("open", "an opening, and --size appends after it", "--crash")->callback([&] {
+    bench::MeasureOpening(path, size, flag);
+  });
+  on("share", "the log: one of several processes, begins when told", "--batches")->callback([&] {
+    bench::MeasureShare(path, length, piece, writers, seconds, flag);
+  });
+  on("size", "entries of a store")->callback([&] { bench::PrintSize(path); });
   on("stream", "scans of a store")->callback([&] { bench::MeasureStream(path, writers, seconds); });
   on("random", "single entries of a store")->callback([&] { bench::MeasureRandom(path, seconds); });
   on("lines", "lines into a file", "--open-each")->callback([&] {

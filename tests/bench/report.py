@@ -1,7 +1,8 @@
-"""What was measured, as a table, as JSON and as a picture."""
+"""What was measured, as a table for a terminal of 160 columns, and as JSON."""
 
 import json
 import statistics
+import textwrap
 
 
 class Figure:
@@ -15,24 +16,33 @@ class Figure:
         return f"{number(self.median)} ({number(self.values[0])}–{number(self.values[-1])})"
 
     def as_json(self):
-        return {"median": self.median, "min": self.values[0], "max": self.values[-1]}
+        return {"median": self.median, "min": self.values[0], "max": self.values[-1],
+                "rounds": len(self.values)}
 
 
 def number(value):
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if limit <= abs(value):
+        if limit * 0.9995 <= abs(value):
             return f"{value / limit:.3g}{unit}"
     return f"{value:.3g}"
 
 
 class Row:
-    """A figure beside its limit, or peer; `goal` is the ratio to reach, if there is one."""
+    """A figure beside its limit, or peer; `goal` is the ratio to reach, if there is one.
+
+    A `beside` without a `limit` is a peer that is missing; without a `beside` the goal is the
+    figure's own. `other`: a second Row of the same figure; one goal of the two is enough.
+    """
 
     def __init__(self, name, unit, figure, beside="", limit=None, goal=None, extra="",
-                 smaller_is_better=False):
+                 smaller_is_better=False, other=None):
         self.name, self.unit, self.figure = name, unit, figure
         self.beside, self.limit, self.goal, self.extra = beside, limit, goal, extra
-        self.smaller_is_better = smaller_is_better
+        self.smaller_is_better, self.other = smaller_is_better, other
+
+    @classmethod
+    def at_most(cls, name, unit, figure, most):
+        return cls(name, unit, figure, goal=most, smaller_is_better=True)
 
     @property
     def ratio(self):
@@ -40,100 +50,69 @@ class Row:
 
     @property
     def reached(self):
-        if self.goal is None or self.ratio is None:
+        """None if nobody can know."""
+        if self.goal is None:
             return None
-        return self.ratio <= self.goal if self.smaller_is_better else self.goal <= self.ratio
+        if self.other and self.other.reached:
+            return True
+        value = self.ratio if self.beside else self.figure.median
+        if value is None:
+            return None
+        return value <= self.goal if self.smaller_is_better else self.goal <= value
 
     def cells(self):
-        ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
+        missing = "-" if self.beside else ""
+        ratio = missing
+        if self.ratio is not None:
+            ratio = f"{self.ratio:.3g}" if 0.001 <= self.ratio else f"{self.ratio:.1e}"
         goal = ""
         if self.goal is not None:
             goal = f"{'≤' if self.smaller_is_better else '≥'} {self.goal:g}"
-        verdict = {None: "", True: "yes", False: "no"}[self.reached]
-        return [self.name, f"{self.figure} {self.unit}",
-                f"{self.beside}: {self.limit}" if self.limit else "", ratio, goal, verdict,
-                self.extra]
+        verdict = {None: missing if goal else "", True: "yes", False: "no"}[self.reached]
+        beside = f"{self.beside}: {self.limit or missing}" if self.beside else ""
+        return [self.name, f"{self.figure} {self.unit}", beside, ratio, goal, verdict]
+
+    def notes(self):
+        notes = [self.extra] if self.extra else []
+        if self.other:
+            _, _, beside, ratio, goal, _ = self.other.cells()
+            notes.append(f"or {goal} of {beside}; it is {ratio}")
+        return notes
 
     def as_json(self):
         return {"name": self.name, "unit": self.unit, "figure": self.figure.as_json(),
                 "beside": self.beside, "limit": self.limit and self.limit.as_json(),
                 "ratio": self.ratio, "goal": self.goal, "reached": self.reached,
-                "extra": self.extra}
+                "extra": self.extra, "other": self.other and self.other.as_json()}
 
 
-HEADINGS = ["workload", "median (min–max)", "limit or peer, same run", "ratio", "goal", "reached",
-            ""]
+COLUMNS = [("workload", 46), ("median (min–max)", 28), ("limit or peer, same run", 46),
+           ("ratio", 7), ("goal", 7), ("reached", 7)]
 
 
-def print_table(rows):
-    lines = [HEADINGS] + [row.cells() for row in rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADINGS))]
-    lines.insert(1, ["-" * width for width in widths])
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths))
-        print(("| " + " | ".join(cells) + " |"))
+def table(rows):
+    """The lines of a table of COLUMNS; a row's notes are lines of their own under it."""
+    widths = [width for _, width in COLUMNS]
+    whole = sum(widths) + 3 * (len(widths) - 1)
+
+    def lines_of(cells):
+        parts = [textwrap.wrap(cell, width) for cell, width in zip(cells, widths)]
+        for i in range(max(1, *map(len, parts))):
+            some = (part[i] if i < len(part) else "" for part in parts)
+            line = " | ".join(cell.ljust(width) for cell, width in zip(some, widths))
+            yield f"| {line} |"
+
+    yield from lines_of([name for name, _ in COLUMNS])
+    yield from lines_of(["-" * width for width in widths])
+    for row in rows:
+        yield from lines_of(row.cells())
+        for note in row.notes():
+            for line in textwrap.wrap(note, whole, initial_indent="    ",
+                                      subsequent_indent="    "):
+                yield f"| {line.ljust(whole)} |"
 
 
 def write_json(path, rows, about):
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"about": about, "rows": [row.as_json() for row in rows]}, file, indent=1)
         file.write("\n")
-
-
-class Plot:
-    """Curves of rate over something, both axes logarithmic, as SVG."""
-
-    WIDTH, HEIGHT, MARGIN = 640, 400, 60
-    COLORS = ["#1f5fa8", "#b03a2e", "#2e7d32", "#8e5fa8", "#b07d2e", "#444444"]
-
-    def __init__(self, title, x_label, y_label):
-        self.title, self.x_label, self.y_label = title, x_label, y_label
-        self.curves = []  # name, [(x, y)]
-
-    def add(self, name, points):
-        if points:
-            self.curves.append((name, sorted(points)))
-
-    def write(self, path):
-        from math import ceil, floor, log10
-        xs = [x for _, points in self.curves for x, _ in points]
-        ys = [y for _, points in self.curves for _, y in points]
-        if not xs:
-            return
-        low_x, high_x = log10(min(xs)), max(log10(max(xs)), log10(min(xs)) + 0.1)
-        low_y, high_y = floor(log10(min(ys))), ceil(log10(max(ys)) + 0.01)
-
-        def place(x, y):
-            inner_x, inner_y = self.WIDTH - 2 * self.MARGIN, self.HEIGHT - 2 * self.MARGIN
-            return (self.MARGIN + (log10(x) - low_x) / (high_x - low_x) * inner_x,
-                    self.HEIGHT - self.MARGIN - (log10(y) - low_y) / (high_y - low_y) * inner_y)
-
-        out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{self.WIDTH}" '
-               f'height="{self.HEIGHT}" font-family="sans-serif" font-size="12">',
-               '<rect width="100%" height="100%" fill="white"/>']
-
-        def text(x, y, value, anchor="middle", color="black"):
-            out.append(f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" fill="{color}">'
-                       f'{value}</text>')
-
-        text(self.WIDTH / 2, 24, self.title)
-        text(self.WIDTH / 2, self.HEIGHT - 14, self.x_label)
-        text(self.MARGIN - 6, self.MARGIN - 14, self.y_label, "start")
-        for power in range(low_y, high_y + 1):
-            _, y = place(10 ** low_x, 10 ** power)
-            out.append(f'<line x1="{self.MARGIN}" x2="{self.WIDTH - self.MARGIN}" y1="{y:.0f}" '
-                       f'y2="{y:.0f}" stroke="#ddd"/>')
-            text(self.MARGIN - 6, y + 4, number(10 ** power), "end")
-        for x in sorted(set(xs)):
-            text(place(x, 10 ** low_y)[0], self.HEIGHT - self.MARGIN + 18, number(x))
-        for i, (name, points) in enumerate(self.curves):
-            color = self.COLORS[i % len(self.COLORS)]
-            where = [place(x, y) for x, y in points]
-            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in where)
-            out.append(f'<polyline points="{line}" fill="none" stroke="{color}" '
-                       'stroke-width="2"/>')
-            out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>' for x, y in where]
-            text(self.WIDTH - self.MARGIN, self.MARGIN + 14 * i, name, "end", color)
-        out.append("</svg>")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write("\n".join(out) + "\n")

@@ -1,0 +1,36 @@
+#include "tests/bench/open_store.h"
+
+#include <ctime>
+#include <filesystem>
+
+#include "logcore/posix_disk.h"
+
+namespace bench {
+namespace {
+
+logcore::StoreOptions Options() {
+  return {.clock = [] { return int64_t{std::time(nullptr)}; }};
+}
+
+}  // namespace
+
+void MustBeWell(const logcore::Status& status) {
+  if (!status.has_value()) Fail(status.error().message);
+}
+
+OpenStore::OpenStore(const std::string& directory, logcore::Store::Mode mode)
+    : disk(Must(logcore::OpenPosixDisk(directory))),
+      store(Must(logcore::Store::Open(disk.get(), mode, Options()))) {}
+
+OpenStore NewStore(const std::string& directory) {
+  if (!std::filesystem::create_directory(directory)) Fail(directory + " is there already");
+  const auto disk = Must(logcore::OpenPosixDisk(directory));
+  Must(logcore::Store::Init(disk.get(), {.origin = "bench.example/log", .key = {}}, Options()));
+  return OpenStore(directory, logcore::Store::Mode::kAppend);
+}
+
+void CheckSize(logcore::Store* store, uint64_t size) {
+  if (Must(store->Latest())->size() != size) Fail("entries are missing");
+}
+
+}  // namespace bench

@@ -1,0 +1,41 @@
+// A store on the disk, as all measurements in process have it. Whatever fails ends the program: a
+// workload that broke has no figure. One thread.
+
+#ifndef TESTS_BENCH_OPEN_STORE_H_
+#define TESTS_BENCH_OPEN_STORE_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "logcore/disk.h"
+#include "logcore/result.h"
+#include "logcore/store.h"
+#include "tests/bench/measure.h"
+
+namespace bench {
+
+template <typename T>
+T Must(logcore::Result<T> result) {
+  if (!result.has_value()) Fail(result.error().message);
+  return std::move(*result);
+}
+
+void MustBeWell(const logcore::Status& status);
+
+struct OpenStore {
+  OpenStore(const std::string& directory, logcore::Store::Mode mode);
+
+  std::unique_ptr<logcore::Disk> disk;
+  std::unique_ptr<logcore::Store> store;
+};
+
+// Made in `directory`, which must not exist, and open for appending.
+OpenStore NewStore(const std::string& directory);
+
+// What is published is so many entries.
+void CheckSize(logcore::Store* store, uint64_t size);
+
+}  // namespace bench
+
+#endif  // TESTS_BENCH_OPEN_STORE_H_

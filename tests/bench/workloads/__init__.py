@@ -1,0 +1,12 @@
+"""The measurements: each is a function of a Bench that gives rows of the table."""
+
+from .flumelog import flumelog
+from .immuta import immuta
+from .mount import asynchronous, copies, lines
+from .process import batches, one_at_a_time, tessera, threads
+from .reads import reads
+from .several import several
+from .sizes import sizes
+
+ALL = [batches, tessera, one_at_a_time, threads, several, lines, asynchronous, copies, reads,
+       sizes, flumelog, immuta]
