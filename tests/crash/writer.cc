@@ -3,17 +3,25 @@
 //
 //   store_writer init STORE ORIGIN JOURNAL_LENGTH   makes a store; prints its verifier key
 //   store_writer append STORE [BATCH]               appends the lines of its input
+//   store_writer history STORE BATCH THREADS        the same from several threads, with its times
 //
 // `append` prints each entry's index, a line each, as soon as it is acknowledged. BATCH lines (1
 // by default; fewer at the end) travel in one submission. At the end of its input it closes the
 // store. Exit status 1, and a line on stderr, after the first error. Used by kill_test.py and
-// syscall_test.py.
+// syscall_kill_test.py, among others.
+//
+// `history` prints `BEGIN END PUBLISHED INDEX ENTRY` for each entry. The times are nanoseconds of
+// CLOCK_MONOTONIC: before the append, when it was durable, and when all that had been sequenced by
+// then was published, or 0: each thread waits for that after one append of four. Every second
+// thread appends line by line. Used by concurrency_test.py.
 
+#include <chrono>
 #include <cstdint>
 #include <ctime>
 #include <future>
 #include <iostream>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -33,6 +41,8 @@ using logcore::Result;
 using logcore::Sequencer;
 using logcore::Status;
 using logcore::Store;
+
+constexpr uint64_t kMaxThreads = 1000;
 
 logcore::StoreOptions Options() {
   return {.clock = [] { return int64_t{std::time(nullptr)}; }};
@@ -70,6 +80,67 @@ Result<uint64_t> Submit(Sequencer* sequencer, logcore::Submission submission) {
   return first.get();
 }
 
+int64_t Now() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
+
+// Waits until all that was sequenced up to now is published.
+Status WaitUntilPublished(Sequencer* sequencer) {
+  const auto promise = std::make_shared<std::promise<Status>>();
+  std::future<Status> published = promise->get_future();
+  sequencer->WhenPublished(sequencer->Newest(),
+                           [promise](const Status& status) { promise->set_value(status); });
+  return published.get();
+}
+
+// One thread of `history`, until the input ends. `terminal` guards the input and the output.
+Status AppendAndTell(Sequencer* sequencer, uint64_t batch, bool one_by_one, std::mutex* terminal) {
+  for (uint64_t number = 0;; ++number) {
+    std::unique_lock<std::mutex> lock(*terminal);
+    ASSIGN_OR_RETURN(logcore::Submission submission, ReadSubmission(one_by_one ? 1 : batch));
+    lock.unlock();
+    if (submission.count == 0) return {};
+    const std::string frames = submission.frames;
+    ASSIGN_OR_RETURN(const auto entries, logcore::ParseFrames(frames, submission.count));
+
+    const int64_t begin = Now();
+    ASSIGN_OR_RETURN(const uint64_t first, one_by_one ? sequencer->Append(entries[0])
+                                                      : Submit(sequencer, std::move(submission)));
+    const int64_t end = Now();
+    int64_t published = 0;
+    if (number % 4 == 0) {
+      RETURN_IF_ERROR(WaitUntilPublished(sequencer));
+      published = Now();
+    }
+    lock.lock();
+    for (size_t i = 0; i < entries.size(); ++i) {
+      std::cout << begin << ' ' << end << ' ' << published << ' ' << first + i << ' ' << entries[i]
+                << '\n';
+    }
+  }
+}
+
+Status AppendHistory(const std::string& directory, uint64_t batch, uint64_t threads) {
+  ASSIGN_OR_RETURN(const auto disk, logcore::OpenPosixDisk(directory));
+  ASSIGN_OR_RETURN(const auto store, Store::Open(disk.get(), Store::Mode::kAppend, Options()));
+  const auto sequencer = Sequencer::Start(store.get(), {});
+  std::mutex terminal;
+  std::vector<std::future<Status>> running;
+  for (uint64_t i = 0; i < threads; ++i) {
+    running.push_back(std::async(std::launch::async, AppendAndTell, sequencer.get(), batch,
+                                 i % 2 == 0, &terminal));
+  }
+  Status all;
+  for (std::future<Status>& thread : running) {
+    if (Status one = thread.get(); !one.has_value()) all = std::move(one);
+  }
+  std::cout << std::flush;
+  RETURN_IF_ERROR(std::move(all));
+  sequencer->Stop();
+  return store->Close();
+}
+
 Status AppendInput(const std::string& directory, uint64_t batch) {
   ASSIGN_OR_RETURN(const auto disk, logcore::OpenPosixDisk(directory));
   ASSIGN_OR_RETURN(const auto store, Store::Open(disk.get(), Store::Mode::kAppend, Options()));
@@ -97,7 +168,16 @@ Status Run(const std::vector<std::string>& words) {
     const auto batch = logcore::ParseDecimal(words.size() == 4 ? words[3] : "1");
     if (batch && 0 < *batch) return AppendInput(words[2], *batch);
   }
-  return Fail(Code::kInvalid, "usage: init STORE ORIGIN JOURNAL_LENGTH | append STORE [BATCH]");
+  if (command == "history" && words.size() == 5) {
+    const auto batch = logcore::ParseDecimal(words[3]);
+    const auto threads = logcore::ParseDecimal(words[4]);
+    if (batch && 0 < *batch && threads && 0 < *threads && *threads <= kMaxThreads) {
+      return AppendHistory(words[2], *batch, *threads);
+    }
+  }
+  return Fail(Code::kInvalid,
+              "usage: init STORE ORIGIN JOURNAL_LENGTH | append STORE [BATCH] | "
+              "history STORE BATCH THREADS");
 }
 
 }  // namespace
