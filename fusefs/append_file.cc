@@ -36,6 +36,16 @@ void AppendFile::SetTailWriter(pid_t writer) {
   tail_writer_ = writer;
 }
 
+void AppendFile::SetOpener(pid_t opener) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  opener_ = opener;
+}
+
+bool AppendFile::knows_opener() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return opener_ != 0;
+}
+
 bool AppendFile::has_tail() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return HasBytes(tail_);
@@ -64,14 +74,14 @@ Result<std::optional<Piece>> AppendFile::OnClose(const Closer& closer) {
   // With a write on its way the file stays open, so there is another close to come.
   if (!HasBytes(tail_) || unsettled_) return std::nullopt;
   if (closer.killed) {
-    const pid_t writer = tail_writer_ != 0 ? tail_writer_ : options_.opener;
+    const pid_t writer = tail_writer_ != 0 ? tail_writer_ : opener_;
     const bool drop = writer == closer.process || writer == 0;
     if (drop && options_.framing == Framing::kLines) Forget(&tail_);
     GiveBackLocked();
     return std::nullopt;
   }
-  const bool opened_it = closer.process == options_.opener;
-  if (!opened_it && closer.process != 0 && options_.opener != 0) return std::nullopt;
+  const bool opened_it = closer.process == opener_;
+  if (!opened_it && closer.process != 0 && opener_ != 0) return std::nullopt;
   ASSIGN_OR_RETURN(Taken taken, EndTail(options_.framing, &tail_));
   return EndTailLocked(std::move(taken));
 }

@@ -36,7 +36,7 @@ namespace fusefs {
 struct AppendFileOptions {
   Framing framing = Framing::kLines;
   bool receipts = false;      // opened for reading, too
-  pid_t opener = 0;           // the process that opened it; 0: unknown
+  pid_t opener = 0;           // the process that opened it; 0: unknown, or not yet
   size_t max_frames = 65537;  // bytes of frames in one piece; at least one frame of any entry
   std::shared_ptr<Budget> budget = nullptr;  // for the tail and the receipts; null: no limit
 };
@@ -52,14 +52,17 @@ struct Piece {
 class AppendFile {
  public:
   explicit AppendFile(const AppendFileOptions& options)
-      : options_(options), share_(options.budget) {}
+      : options_(options), opener_(options.opener), share_(options.budget) {}
 
   // Takes a part of what is written. With no whole entry in it (count 0) there is nothing to
   // settle. kBusy: there is no entry in it, and the budget has no room to keep it.
   logcore::Result<Piece> Take(std::string_view bytes, bool revocable);
-  // Says which process wrote the tail that Take left.
+  // Says which process wrote the tail that Take left, and which one opened the file, as far as
+  // either can be known.
   void SetTailWriter(pid_t writer);
+  void SetOpener(pid_t opener);
   bool has_tail() const;
+  bool knows_opener() const;
 
   // What became of a piece that Take or EndTail gave; once for each.
   void Settle(const Piece& piece, const logcore::Result<logcore::Appended>& appended);
@@ -90,6 +93,7 @@ class AppendFile {
   const AppendFileOptions options_;
   mutable std::mutex mutex_;  // guards all below
   Tail tail_;
+  pid_t opener_ = 0;
   pid_t tail_writer_ = 0;
   Tail before_;             // the tail before piece `serial_`
   uint64_t serial_ = 0;     // of the newest piece

@@ -32,8 +32,8 @@ logcore::Submission MakeSubmission(Piece* piece) {
 // An open file, and who waits for it with poll(2).
 class Appends::OpenFile {
  public:
-  OpenFile(const AppendFileOptions& options, bool is_writable)
-      : file(options), writable(is_writable) {}
+  OpenFile(const AppendFileOptions& options, pid_t opener_thread, bool is_writable)
+      : file(options), opener(opener_thread), writable(is_writable) {}
   ~OpenFile() { SetPollHandle(nullptr); }
 
   // One is enough: the kernel wakes all that poll this open file.
@@ -56,7 +56,15 @@ class Appends::OpenFile {
     if (file.has_receipts()) WakePollers();
   }
 
+  // Who did what is asked of /proc only when there is a tail: most writes leave none.
+  void NoteTail(pid_t thread) {
+    const pid_t writer = ProcessOf(thread);
+    file.SetTailWriter(writer);
+    if (!file.knows_opener()) file.SetOpener(thread == opener ? writer : ProcessOf(opener));
+  }
+
   AppendFile file;
+  const pid_t opener;  // the thread that opened it
   const bool writable;
   std::atomic<bool> waits_for_room = false;  // WakePollers will be called when the queue has room
 
@@ -67,13 +75,11 @@ class Appends::OpenFile {
 
 void Appends::Open(Request request, Framing framing, fuse_file_info info) {
   const int access = info.flags & O_ACCMODE;
-  const auto file = std::make_shared<OpenFile>(
-      AppendFileOptions{.framing = framing,
-                        .receipts = access == O_RDWR,
-                        .opener = access == O_RDONLY ? 0 : ProcessOf(request.thread()),
-                        .max_frames = options_.max_frames,
-                        .budget = budget_},
-      access != O_RDONLY);
+  const auto file = std::make_shared<OpenFile>(AppendFileOptions{.framing = framing,
+                                                                 .receipts = access == O_RDWR,
+                                                                 .max_frames = options_.max_frames,
+                                                                 .budget = budget_},
+                                               request.thread(), access != O_RDONLY);
   info.fh = files_.Add(file);
   info.direct_io = 1;
   info.nonseekable = 1;
@@ -96,7 +102,7 @@ void Appends::Write(Request request, uint64_t handle, std::string_view bytes, in
     return request.Answer(piece.error());
   }
   const size_t length = piece->taken.length;
-  if (open->file.has_tail()) open->file.SetTailWriter(ProcessOf(request.thread()));
+  if (open->file.has_tail()) open->NoteTail(request.thread());
   if (piece->taken.count == 0) return request.AnswerWritten(length);
   if (wait) return ParkWrite(std::move(request), open, std::move(*piece));
   SubmitUnwatched(open, std::move(*piece));
@@ -116,16 +122,20 @@ void Appends::ParkWrite(Request request, const OpenFilePtr& open, Piece piece) {
   };
   Sequencer::Ticket ticket = 0;
   try {
-    ticket = sequencer_->Submit(std::move(submission));
+    ticket = sequencer_->Queue(std::move(submission));
+    parked_.Arm(number, [this, open, piece, ticket] {
+      if (!sequencer_->Cancel(ticket)) return;  // It is being committed, and Settle will come.
+      open->Settle(piece, logcore::Fail(logcore::Code::kBusy, "the writer was killed"));
+    });
   } catch (const std::exception&) {
-    open->Settle(piece, logcore::Fail(logcore::Code::kBusy, "no memory"));
-    if (Request waiting = parked_.Take(number)) waiting.Answer(ENOMEM);
-    return;
+    if (ticket == 0) {
+      open->Settle(piece, logcore::Fail(logcore::Code::kBusy, "no memory"));
+      if (Request waiting = parked_.Take(number)) waiting.Answer(ENOMEM);
+      return;
+    }
   }
-  parked_.Arm(number, [this, open, piece, ticket] {
-    if (!sequencer_->Cancel(ticket)) return;  // It is being committed, and Settle will come.
-    open->Settle(piece, logcore::Fail(logcore::Code::kBusy, "the writer was killed"));
-  });
+  // Here, if nobody else does: the other thread serves meanwhile.
+  sequencer_->CommitHere();
 }
 
 Sequencer::Ticket Appends::SubmitUnwatched(const OpenFilePtr& open, Piece piece) {
@@ -165,9 +175,8 @@ void Appends::Fsync(Request request, uint64_t handle) {
 
 void Appends::AnswerWhenPublished(Request request, Sequencer::Ticket ticket,
                                   std::function<std::optional<Error>()> error) {
-  const pid_t thread = request.thread();
   const uint64_t number = parked_.Park(std::move(request));
-  parked_.Arm(number, {});
+  parked_.ArmClosing(number);
   try {
     sequencer_->WhenPublished(ticket, [this, number, error](const Status& published) {
       Request waiting = parked_.Take(number);
@@ -178,11 +187,6 @@ void Appends::AnswerWhenPublished(Request request, Sequencer::Ticket ticket,
     });
   } catch (const std::exception&) {
     if (Request waiting = parked_.Take(number)) waiting.Answer(ENOMEM);
-    return;
-  }
-  // A process that was killed closes its files on its way out, and nobody hears what close(2) says.
-  if (parked_.Has(number) && IsKilled(thread)) {
-    if (Request waiting = parked_.Take(number)) waiting.Answer(0);
   }
 }
 

@@ -22,6 +22,8 @@ constexpr double kForEver = 1e9;  // seconds
 // attributes of each directory on a path, for permissions: without any trust that made 9 of the 11
 // requests for a line of `ls -l`.
 constexpr double kDirectoryTrust = 1;  // seconds
+// Not longer: stat(2) of the root tells when the daemon has died.
+constexpr double kRootTrust = 0.1;
 constexpr blksize_t kBlockSize = 4096;
 constexpr uint64_t kStatBlock = 512;
 // Cookies of listings: 0 begins, 1 and 2 come after "." and "..", then the tree's, plus 2.
@@ -35,8 +37,7 @@ struct Trust {
 Trust TrustIn(Kind kind) {
   switch (NatureOf(kind)) {
     case Nature::kDirectory:
-      // stat(2) of the root tells at once when the daemon has died.
-      return {.name = kForEver, .attributes = kind == Kind::kRoot ? 0 : kDirectoryTrust};
+      return {.name = kForEver, .attributes = kind == Kind::kRoot ? kRootTrust : kDirectoryTrust};
     case Nature::kGrowing:
       return {.name = kForEver, .attributes = 0};
     case Nature::kImmutable:
@@ -330,8 +331,10 @@ bool Filesystem::TakeNews() {
   return appends_ != nullptr && appends_->parked().TakeNews();
 }
 
-bool Filesystem::has_interrupted() const {
-  return appends_ != nullptr && appends_->parked().has_interrupted();
+int Filesystem::KilledInterval() const {
+  if (appends_ == nullptr) return -1;
+  const bool interrupted = appends_->parked().has_interrupted();
+  return static_cast<int>((interrupted ? kKilledInterval : kClosingInterval).count());
 }
 
 }  // namespace fusefs

@@ -66,7 +66,8 @@ class Filesystem {
   // For those who wait but are being killed: as of fuse_parked.h.
   void AnswerKilled();
   bool TakeNews();
-  bool has_interrupted() const;
+  // In how many milliseconds AnswerKilled should be called at the latest; -1: never.
+  int KilledInterval() const;
 
  private:
   using SnapshotPtr = std::shared_ptr<const logcore::Snapshot>;

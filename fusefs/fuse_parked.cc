@@ -30,6 +30,13 @@ void Parked::Arm(uint64_t number, std::function<void()> give_up) {
   found->second.armed = true;
 }
 
+void Parked::ArmClosing(uint64_t number) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = entries_.find(number);
+  if (found == entries_.end()) return;
+  found->second.armed = found->second.closing = true;
+}
+
 Request Parked::Take(uint64_t number) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = entries_.find(number);
@@ -37,11 +44,6 @@ Request Parked::Take(uint64_t number) {
   Request request = std::move(found->second.request);
   entries_.erase(found);
   return request;
-}
-
-bool Parked::Has(uint64_t number) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return entries_.contains(number);
 }
 
 void Parked::Interrupted(uint64_t number) {
@@ -56,6 +58,7 @@ void Parked::AnswerKilled() {
   struct Candidate {
     uint64_t number;
     pid_t thread;
+    bool closing;
     std::function<void()> give_up;
   };
   std::vector<Candidate> candidates;
@@ -65,11 +68,15 @@ void Parked::AnswerKilled() {
     interrupted_count_ = interrupted_.size();
     for (const uint64_t number : interrupted_) {
       const Entry& entry = entries_.at(number);
-      if (entry.armed) candidates.push_back({number, entry.thread, entry.give_up});
+      if (entry.armed) candidates.push_back({number, entry.thread, false, entry.give_up});
+    }
+    for (const auto& [number, entry] : entries_) {
+      if (entry.closing) candidates.push_back({number, entry.thread, true, nullptr});
     }
   }
   for (const Candidate& candidate : candidates) {
-    if (!IsFatalSignalPending(candidate.thread)) continue;
+    const pid_t thread = candidate.thread;
+    if (!(candidate.closing ? IsKilled(thread) : IsFatalSignalPending(thread))) continue;
     if (candidate.give_up) candidate.give_up();
     if (Request request = Take(candidate.number)) request.Answer(EINTR);
   }

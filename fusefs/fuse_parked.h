@@ -29,6 +29,8 @@ namespace fusefs {
 
 // How often interrupted requests are looked at.
 inline constexpr std::chrono::milliseconds kKilledInterval{50};
+// How often those who wait in close(2) are: most are answered long before.
+inline constexpr std::chrono::milliseconds kClosingInterval{1000};
 
 class Parked {
  public:
@@ -41,14 +43,16 @@ class Parked {
   // is called by AnswerKilled, with no lock held, and can be empty: nothing to undo. Does nothing
   // if the request is gone.
   void Arm(uint64_t number, std::function<void()> give_up);
+  // The same for a FLUSH or FSYNC, with nothing to undo. Also given up when its process is found to
+  // be ending by a signal: it closes its files on its way out, and nobody hears what close(2) says.
+  void ArmClosing(uint64_t number);
   // An empty one if it is gone.
   Request Take(uint64_t number);
-  bool Has(uint64_t number);
 
   void Interrupted(uint64_t number);
-  // Answers EINTR to those of the interrupted that are being killed, also if what they wait for can
-  // no longer be undone: the dead do not ask. To be called after news, and every kKilledInterval
-  // while there are any interrupted.
+  // Answers EINTR to those that are being killed, also if what they wait for can no longer be
+  // undone: the dead do not ask. To be called after news, every kKilledInterval while there are any
+  // interrupted, and every kClosingInterval else.
   void AnswerKilled();
   // Whether a request was interrupted since this was last asked.
   bool TakeNews() { return news_.load(std::memory_order_relaxed) && news_.exchange(false); }
@@ -59,6 +63,7 @@ class Parked {
     Request request;
     pid_t thread = 0;
     bool armed = false;
+    bool closing = false;
     std::function<void()> give_up;
   };
 

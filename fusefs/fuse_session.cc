@@ -235,10 +235,10 @@ class FuseSession::Impl {
     bool called = false;
     while (!stop_) {
       pollfd wait{.fd = wake_.fd, .events = POLLIN, .revents = 0};
-      const bool watch = filesystem_.has_interrupted();
-      poll(&wait, 1, watch ? static_cast<int>(kKilledInterval.count()) : -1);
+      poll(&wait, 1, filesystem_.KilledInterval());
       uint64_t count = 0;
-      if (read(wake_.fd, &count, sizeof count) < 0 && !watch) continue;
+      // Nothing to read is no error: the time was over.
+      [[maybe_unused]] const ssize_t length = read(wake_.fd, &count, sizeof count);
       if (answered_ && !std::exchange(called, true)) ready();
       filesystem_.AnswerKilled();
     }

@@ -5,7 +5,7 @@
 // told by its exit code, which root and the same user may see. The flag PF_SIGNALED would not do:
 // it is also set in the other threads of a process that simply calls exit.
 //
-// Reads a file of /proc each. Any thread. Tested by tests/fusefs/process_test.cc.
+// Most read a file of /proc. Any thread. Tested by tests/fusefs/process_test.cc.
 
 #ifndef FUSEFS_PROCESS_H_
 #define FUSEFS_PROCESS_H_

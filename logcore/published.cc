@@ -46,6 +46,15 @@ std::string EncodeSlot(const PublishedFile::Slot& slot) {
   return bytes;
 }
 
+// As the slot's own bytes say, whether they are right or not.
+uint64_t SequenceOf(std::string_view slot) {
+  return slot.size() < kSlotHeaderLength ? 0 : LoadBigEndian<uint64_t>(slot.data() + 8);
+}
+uint64_t UsedLength(std::string_view slot) {
+  const uint64_t note = LoadBigEndian<uint64_t>(slot.data() + kSlotHeaderLength - 8);
+  return kMaxSlotNoteLength < note ? 0 : kSlotHeaderLength + note + kHashLength;
+}
+
 std::optional<PublishedFile::Slot> DecodeSlot(std::string_view bytes) {
   if (!bytes.starts_with(kSlotMagic)) return std::nullopt;
   ByteReader reader(bytes);
@@ -94,30 +103,36 @@ Result<std::unique_ptr<PublishedFile>> PublishedFile::Open(Disk* disk, Access ac
   return std::unique_ptr<PublishedFile>(new PublishedFile(std::move(file)));
 }
 
+// Most slots are one block long.
+Result<std::string> PublishedFile::ReadSlot(uint64_t number) const {
+  std::string bytes(kBlockLength, '\0');
+  ASSIGN_OR_RETURN(size_t length, file_->ReadAt(SlotOffset(number), bytes.data(), bytes.size()));
+  if (length == kBlockLength && kBlockLength < UsedLength(bytes)) {
+    bytes.resize(kPublishedSlotLength);
+    ASSIGN_OR_RETURN(length, file_->ReadAt(SlotOffset(number), bytes.data(), bytes.size()));
+  }
+  bytes.resize(length);
+  return bytes;
+}
+
 Result<PublishedFile::Slot> PublishedFile::Read() const {
   for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
-    std::optional<Slot> newest;
-    for (uint64_t i = 0; i < 2; ++i) {
-      std::string bytes(kPublishedSlotLength, '\0');
-      ASSIGN_OR_RETURN(const size_t length,
-                       file_->ReadAt(SlotOffset(i), bytes.data(), bytes.size()));
-      bytes.resize(length);
-      std::optional<Slot> slot = DecodeSlot(bytes);
-      if (!slot || slot->published.sequence % 2 != i) continue;
-      if (!newest || newest->published.sequence < slot->published.sequence) {
-        newest = std::move(slot);
-      }
+    std::array<std::string, 2> slots;
+    ASSIGN_OR_RETURN(slots[0], ReadSlot(0));
+    ASSIGN_OR_RETURN(slots[1], ReadSlot(1));
+    // The one that says it is newer first: if it is whole, the other one does not matter.
+    const uint64_t first = SequenceOf(slots[0]) < SequenceOf(slots[1]) ? 1 : 0;
+    for (const uint64_t i : {first, 1 - first}) {
+      std::optional<Slot> slot = DecodeSlot(slots[i]);
+      if (slot && slot->published.sequence % 2 == i) return std::move(*slot);
     }
-    if (newest) return std::move(*newest);
   }
   return Fail(Code::kCorrupt, "checkpoint: neither slot is valid");
 }
 
 Result<bool> PublishedFile::SaysComplete() const {
   for (uint64_t i = 0; i < 2; ++i) {
-    std::string bytes(kPublishedSlotLength, '\0');
-    ASSIGN_OR_RETURN(const size_t length, file_->ReadAt(SlotOffset(i), bytes.data(), bytes.size()));
-    bytes.resize(length);
+    ASSIGN_OR_RETURN(const std::string bytes, ReadSlot(i));
     const std::optional<Slot> slot = DecodeSlot(bytes);
     if (slot && slot->boot_id == kCompleteBoot) return true;
   }

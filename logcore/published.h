@@ -54,6 +54,7 @@ class PublishedFile {
 
  private:
   explicit PublishedFile(std::unique_ptr<File> file) : file_(std::move(file)) {}
+  Result<std::string> ReadSlot(uint64_t number) const;
   std::unique_ptr<File> file_;
 };
 

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
-#include <future>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -13,16 +11,37 @@
 
 #include "logcore/check.h"
 #include "logcore/entry_bundle.h"
+#include "logcore/journal_freer.h"
+#include "logcore/publisher.h"
 
 namespace logcore {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+// Entries of Append that travel together, and what all who wait for them will be told.
+class Group {
+ public:
+  void Answer(const Result<Appended>& appended) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (appended.has_value()) {
+        first_index_ = appended->first_index;
+      } else {
+        first_index_ = tl::unexpected<Error>(appended.error());
+      }
+    }
+    answered_.notify_all();
+  }
+  Result<uint64_t> Wait() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    answered_.wait(lock, [this] { return first_index_.has_value(); });
+    return *first_index_;
+  }
 
-// From this much of the journal in use on, it is freed in the background, so that no commit has to.
-constexpr double kJournalUseToFree = 0.25;
-// How often an idle process looks whether another one died before it published.
-constexpr std::chrono::seconds kIdlePublishInterval{1};
+ private:
+  std::mutex mutex_;
+  std::condition_variable answered_;
+  std::optional<Result<uint64_t>> first_index_;
+};
 
 }  // namespace
 
@@ -31,13 +50,12 @@ class Sequencer::Impl {
   Impl(Store* store, const SequencerOptions& options)
       : store_(store),
         options_(options),
-        batch_length_(std::min<uint64_t>(options.batch_length, store->max_batch_length())) {
-    committer_ = std::thread([this] { RunCommitter(); });
-    publisher_ = std::thread([this] { RunPublisher(); });
-    freer_ = std::thread([this] { RunFreer(); });
-  }
+        batch_length_(std::min<uint64_t>(options.batch_length, store->max_batch_length())),
+        publisher_(store, options.checkpoint_interval),
+        freer_(store),
+        committer_([this] { RunCommitter(); }) {}
 
-  Ticket Submit(Submission submission) {
+  Ticket Queue(Submission submission) {
     CHECK(0 < submission.count && !submission.frames.empty());
     // Hashed here: the callers are many, and the committing thread has a disk to wait for.
     std::vector<Hash> leaf_hashes(submission.count);
@@ -46,15 +64,45 @@ class Sequencer::Impl {
     const Ticket ticket = ++newest_;
     if (stopped_) {
       const Error error = *stopped_;
+      publisher_.Processed(ProcessedLocked(), false);
       lock.unlock();
       if (submission.on_durable) submission.on_durable(tl::unexpected<Error>(error));
       return ticket;
     }
-    queue_.push_back({ticket, std::move(submission), std::move(leaf_hashes)});
+    queue_.push_back({ticket, std::move(submission), std::move(leaf_hashes), nullptr});
     queued_length_ += queue_.back().length();
-    lock.unlock();
-    work_.notify_one();
     return ticket;
+  }
+
+  void WakeCommitter() { work_.notify_one(); }
+
+  void CommitHere() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (!committing_ && !queue_.empty()) CommitHereLocked(&lock);
+  }
+
+  Result<uint64_t> Append(std::string_view entry) {
+    const Hash leaf_hash = HashLeaf(entry);
+    std::shared_ptr<Group> group;
+    uint64_t place = 0;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      if (stopped_) return tl::unexpected<Error>(*stopped_);
+      if (queue_.empty() || !HasRoomFor(entry, queue_.back())) {
+        Waiting waiting = NewGroup();
+        AddEntry(entry, leaf_hash, &waiting);
+        queue_.push_back(std::move(waiting));
+        queue_.back().ticket = ++newest_;
+        queued_length_ += queue_.back().length();
+      } else {
+        queued_length_ += AddEntry(entry, leaf_hash, &queue_.back());
+      }
+      group = queue_.back().group;
+      place = queue_.back().submission.count - 1;
+      if (!committing_) CommitHereLocked(&lock);
+    }
+    ASSIGN_OR_RETURN(const uint64_t first_index, group->Wait());
+    return first_index + place;
   }
 
   bool Cancel(Ticket ticket) {
@@ -70,8 +118,8 @@ class Sequencer::Impl {
       queued_length_ -= cancelled.length();
       queue_.erase(found);
       ready = TakeReadyLocked();
+      publisher_.Processed(ProcessedLocked(), false);
     }
-    processed_.notify_one();
     for (const auto& call : ready) call();
     return true;
   }
@@ -82,18 +130,7 @@ class Sequencer::Impl {
   }
 
   void WhenPublished(Ticket ticket, std::function<void(const Status&)> done) {
-    Status status;
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (published_ < ticket && !publisher_done_) {
-        publication_waiters_.emplace(ticket, std::move(done));
-        tried_ = published_;  // If the last publication failed, this asks for another one.
-        processed_.notify_one();
-        return;
-      }
-      if (published_ < ticket) status = last_publication_;
-    }
-    done(status);
+    publisher_.WhenPublished(ticket, std::move(done));
   }
 
   bool Full() const {
@@ -119,12 +156,10 @@ class Sequencer::Impl {
       // From here on nothing is taken in; what was is committed.
       if (!stopped_) stopped_ = Error{Code::kReadOnly, "append: the log is being closed"};
     }
-    work_.notify_all();
+    work_.notify_one();
     if (committer_.joinable()) committer_.join();
-    processed_.notify_all();
-    if (publisher_.joinable()) publisher_.join();
-    free_.notify_all();
-    if (freer_.joinable()) freer_.join();
+    publisher_.Stop();
+    freer_.Stop();
   }
 
  private:
@@ -132,10 +167,9 @@ class Sequencer::Impl {
     Ticket ticket = 0;
     Submission submission;
     std::vector<Hash> leaf_hashes;
+    std::shared_ptr<Group> group;  // of Append: more may be added while it is the last one
     // Of what it holds in memory: a short entry's hash is longer than the entry.
-    size_t length() const {
-      return submission.frames.size() + leaf_hashes.size() * sizeof(Hash);
-    }
+    size_t length() const { return submission.frames.size() + leaf_hashes.size() * sizeof(Hash); }
   };
 
   bool FullLocked() const { return options_.queue_length <= queued_length_; }
@@ -147,9 +181,34 @@ class Sequencer::Impl {
 
   // The newest ticket of which it is known, as of all before it, what became of it.
   Ticket ProcessedLocked() const {
-    if (in_flight_ != 0) return in_flight_ - 1;
+    if (committing_) return first_committing_ - 1;
     if (!queue_.empty()) return queue_.front().ticket - 1;
     return newest_;
+  }
+
+  static Waiting NewGroup() {
+    Waiting waiting;
+    waiting.group = std::make_shared<Group>();
+    waiting.submission.on_durable = [group = waiting.group](const Result<Appended>& appended) {
+      group->Answer(appended);
+    };
+    return waiting;
+  }
+
+  bool HasRoomFor(std::string_view entry, const Waiting& waiting) const {
+    return waiting.group != nullptr &&
+           waiting.submission.frames.size() + kFrameHeaderLength + entry.size() <= batch_length_;
+  }
+
+  // Returns how much longer it is. All or nothing, if there is no memory.
+  static size_t AddEntry(std::string_view entry, const Hash& leaf_hash, Waiting* waiting) {
+    const size_t before = waiting->length();
+    std::string& frames = waiting->submission.frames;
+    frames.reserve(frames.size() + kFrameHeaderLength + entry.size());
+    waiting->leaf_hashes.push_back(leaf_hash);
+    AppendFrame(&frames, entry);
+    ++waiting->submission.count;
+    return waiting->length() - before;
   }
 
   // Takes what goes into one record: at least one submission, and as many as fit.
@@ -164,67 +223,80 @@ class Sequencer::Impl {
       taken.push_back(std::move(queue_.front()));
       queue_.pop_front();
     }
-    in_flight_ = taken.front().ticket;
     return taken;
   }
 
   void RunCommitter() {
-    Batch batch;
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
-      work_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-      if (queue_.empty()) break;
-      const std::vector<Waiting> taken = TakeBatchLocked();
-      const std::vector<std::function<void()>> ready = TakeReadyLocked();
-      lock.unlock();
-      for (const auto& call : ready) call();
-      const bool committed = CommitAndAnswer(taken, &batch);
-      const bool free_journal = kJournalUseToFree < store_->JournalUse();
-      lock.lock();
-      in_flight_ = 0;
-      unpublished_ |= committed;
-      free_journal_ = free_journal;
-      processed_.notify_one();
-      if (free_journal) free_.notify_one();
+      work_.wait(lock, [this] { return !committing_ && (stopping_ || !queue_.empty()); });
+      if (queue_.empty()) return;
+      CommitLocked(&lock);
     }
-    committer_done_ = true;
   }
 
-  bool CommitAndAnswer(const std::vector<Waiting>& taken, Batch* batch) {
-    batch->Clear();
+  // One batch; the committing thread has the rest.
+  void CommitHereLocked(std::unique_lock<std::mutex>* lock) {
+    CommitLocked(lock);
+    if (stopping_ || !queue_.empty()) work_.notify_one();
+  }
+
+  // Without the lock while it commits; nobody else does meanwhile.
+  void CommitLocked(std::unique_lock<std::mutex>* lock) {
+    const std::vector<Waiting> taken = TakeBatchLocked();
+    committing_ = true;
+    first_committing_ = taken.front().ticket;
+    const std::vector<std::function<void()>> ready = TakeReadyLocked();
+    lock->unlock();
+    for (const auto& call : ready) call();
+    const bool committed = CommitAndAnswer(taken);
+    lock->lock();
+    committing_ = false;
+    const Ticket processed = ProcessedLocked();
+    lock->unlock();
+    publisher_.Processed(processed, committed);
+    freer_.Look();
+    lock->lock();
+  }
+
+  // Without memory it ends the program, as a power cut would: nobody could be told what was added.
+  bool CommitAndAnswer(const std::vector<Waiting>& taken) noexcept {
+    batch_.Clear();
     for (const Waiting& waiting : taken) {
-      batch->Append(waiting.submission.frames, waiting.leaf_hashes);
+      batch_.Append(waiting.submission.frames, waiting.leaf_hashes);
     }
-    const Result<Committed> committed = store_->Commit(batch);
+    const Result<Committed> committed = store_->Commit(&batch_, [this] { publisher_.Presign(); });
     if (!committed.has_value()) {
       const Error error = ReasonOf(committed.error());
       NoteFailure(error);
-      for (const Waiting& waiting : taken) {
-        if (waiting.submission.on_durable) {
-          waiting.submission.on_durable(tl::unexpected<Error>(error));
-        }
-      }
+      Refuse(taken, error);
       return false;
     }
     uint64_t done = 0;
     for (const Waiting& waiting : taken) {
       const Submission& submission = waiting.submission;
       if (submission.on_durable) {
-        submission.on_durable(
-            Appended{committed->first_index + done,
-                     committed->leaf_hashes.subspan(done, submission.count)});
+        submission.on_durable(Appended{committed->first_index + done,
+                                       committed->leaf_hashes.subspan(done, submission.count)});
       }
       done += submission.count;
     }
     return true;
   }
 
+  template <typename Waitings>
+  static void Refuse(const Waitings& waitings, const Error& error) {
+    for (const Waiting& waiting : waitings) {
+      if (waiting.submission.on_durable) {
+        waiting.submission.on_durable(tl::unexpected<Error>(error));
+      }
+    }
+  }
+
   // The first append that finds the log stopped by a failure in the background hears of that.
   Error ReasonOf(const Error& error) {
     if (error.code != Code::kReadOnly) return error;
-    std::unique_lock<std::mutex> lock(mutex_);
-    free_.wait(lock, [this] { return !freeing_; });
-    return freeing_failed_.value_or(error);
+    return freer_.Failure().value_or(error);
   }
 
   // A full disk or an entry too large fails what it fails; anything else ends appending.
@@ -243,107 +315,29 @@ class Sequencer::Impl {
       ready = TakeReadyLocked();
     }
     if (first && options_.on_stopped) options_.on_stopped(error);
-    for (const Waiting& waiting : refused) {
-      if (waiting.submission.on_durable) {
-        waiting.submission.on_durable(tl::unexpected<Error>(stopped));
-      }
-    }
+    Refuse(refused, stopped);
     for (const auto& call : ready) call();
-  }
-
-  void RunPublisher() {
-    Clock::time_point last = Clock::now() - options_.checkpoint_interval;
-    std::unique_lock<std::mutex> lock(mutex_);
-    while (true) {
-      const bool idle = !processed_.wait_for(lock, kIdlePublishInterval, [this] {
-        return committer_done_ || tried_ < ProcessedLocked();
-      });
-      const bool last_time = committer_done_;
-      if (unpublished_ && !last_time) {
-        processed_.wait_until(lock, last + options_.checkpoint_interval,
-                              [this] { return committer_done_; });
-      }
-      const Ticket processed = ProcessedLocked();
-      const bool publish = std::exchange(unpublished_, false) || idle;
-      lock.unlock();
-      Status status;
-      if (publish) {
-        last = Clock::now();
-        if (Result<uint64_t> size = store_->Publish(); !size.has_value()) {
-          status = tl::unexpected<Error>(std::move(size).error());
-        }
-      }
-      lock.lock();
-      tried_ = std::max(tried_, processed);
-      if (status.has_value()) {
-        published_ = std::max(published_, processed);
-      } else {
-        unpublished_ = true;  // The next one tries again.
-      }
-      std::vector<std::function<void(const Status&)>> done;
-      const auto end = publication_waiters_.upper_bound(last_time ? UINT64_MAX : processed);
-      for (auto it = publication_waiters_.begin(); it != end; ++it) {
-        done.push_back(std::move(it->second));
-      }
-      publication_waiters_.erase(publication_waiters_.begin(), end);
-      publisher_done_ = last_time;
-      last_publication_ = status;
-      lock.unlock();
-      for (const auto& call : done) call(status);
-      if (last_time) return;
-      lock.lock();
-    }
-  }
-
-  void RunFreer() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    while (true) {
-      free_.wait(lock, [this] { return committer_done_ || free_journal_; });
-      if (committer_done_) return;
-      free_journal_ = false;
-      freeing_ = true;
-      lock.unlock();
-      // A failure has stopped the store: the next commit finds that out.
-      Status status = store_->AdvanceBase();
-      lock.lock();
-      // That the log has stopped is no reason.
-      if (!status.has_value() && status.error().code != Code::kReadOnly) {
-        freeing_failed_ = std::move(status).error();
-      }
-      freeing_ = false;
-      free_.notify_all();
-    }
   }
 
   Store* const store_;
   const SequencerOptions options_;
   const uint64_t batch_length_;
+  Publisher publisher_;
+  JournalFreer freer_;
 
-  mutable std::mutex mutex_;      // Guards all below. Never held while anything else is called.
-  std::condition_variable work_;  // for the committer: queue_, stopping_
-  std::condition_variable processed_;  // for the publisher: ProcessedLocked(), committer_done_
-  std::condition_variable free_;  // free_journal_, committer_done_, and for who awaits: freeing_
+  mutable std::mutex mutex_;      // Guards all below. Nothing is called under it but publisher_.
+  std::condition_variable work_;  // for the committing thread: committing_, queue_, stopping_
   std::deque<Waiting> queue_;
   uint64_t queued_length_ = 0;  // bytes
   Ticket newest_ = 0;
-  Ticket in_flight_ = 0;  // first ticket of the batch that is being committed; 0: none is
-  Ticket published_ = 0;
-  Ticket tried_ = 0;  // up to here it is published, or who waited was told why not
-  bool unpublished_ = false;
-  bool free_journal_ = false;
-  bool freeing_ = false;
+  bool committing_ = false;      // A thread is, and uses batch_.
+  Ticket first_committing_ = 0;  // of the batch that is being committed
   bool stopping_ = false;
-  bool committer_done_ = false;
-  bool publisher_done_ = false;
-  Status last_publication_;
-  std::optional<Error> freeing_failed_;  // why the freer failed
-  std::optional<Error> stopped_;         // what new submissions are told
-  std::multimap<Ticket, std::function<void(const Status&)>> publication_waiters_;
+  std::optional<Error> stopped_;  // what new submissions are told
   std::vector<std::function<void()>> room_waiters_;
+  Batch batch_;  // of who commits
 
   std::thread committer_;
-  std::thread publisher_;
-  std::thread freer_;
 };
 
 std::unique_ptr<Sequencer> Sequencer::Start(Store* store, const SequencerOptions& options) {
@@ -355,8 +349,16 @@ Sequencer::~Sequencer() {
   impl_->Stop();
 }
 
+Sequencer::Ticket Sequencer::Queue(Submission submission) {
+  return impl_->Queue(std::move(submission));
+}
+void Sequencer::CommitHere() {
+  impl_->CommitHere();
+}
 Sequencer::Ticket Sequencer::Submit(Submission submission) {
-  return impl_->Submit(std::move(submission));
+  const Ticket ticket = impl_->Queue(std::move(submission));
+  impl_->WakeCommitter();
+  return ticket;
 }
 bool Sequencer::Cancel(Ticket ticket) {
   return impl_->Cancel(ticket);
@@ -381,21 +383,7 @@ Result<uint64_t> Sequencer::Append(std::string_view entry) {
   if (kMaxEntryLength < entry.size()) {
     return Fail(Code::kTooLarge, "append: an entry has at most 65,535 bytes");
   }
-  // Shared: the waiter may be gone before the setter has left set_value.
-  const auto promise = std::make_shared<std::promise<Result<uint64_t>>>();
-  std::future<Result<uint64_t>> index = promise->get_future();
-  Submission submission;
-  AppendFrame(&submission.frames, entry);
-  submission.count = 1;
-  submission.on_durable = [promise](const Result<Appended>& appended) {
-    if (appended.has_value()) {
-      promise->set_value(appended->first_index);
-    } else {
-      promise->set_value(tl::unexpected<Error>(appended.error()));
-    }
-  };
-  Submit(std::move(submission));
-  return index.get();
+  return impl_->Append(entry);
 }
 
 }  // namespace logcore

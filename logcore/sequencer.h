@@ -2,12 +2,16 @@
 // answers everybody when their entries are durable and when they are published. Group commit
 // without timers: while one batch is being flushed, the next one gathers.
 //
-//   Submit --> queue --> batch --Commit--> durable (on_durable) --Publish--> published
+//   Queue --> queue --> batch --Commit--> durable (on_durable) --Publish--> published
 //
-// Three threads, started by Start and joined by Stop: the committing one, the publishing one, and
-// one that keeps the journal from filling up. Callbacks run on the first two, or on the caller's if
-// there is nothing to wait for; no lock is held then. They must not block, nor call Append or Stop.
-// Nothing here blocks, except Append and Stop.
+// One thread commits at a time. Who comes when none does may do it, and saves two wake-ups, which
+// cost as much as a flush (CommitHere; Append does so); what gathers meanwhile is left to the
+// committing thread. That one, the publishing one (publisher.h) and the one that keeps the journal
+// from filling up (journal_freer.h) are started by Start and joined by Stop.
+//
+// Callbacks run on whichever thread commits or publishes, or on the caller's if there is nothing to
+// wait for; no lock is held then. They must not block, nor call CommitHere, Append or Stop. Only
+// these three block.
 //
 // Methods from any thread. Tested by tests/logcore/sequencer_test.cc.
 
@@ -59,7 +63,12 @@ class Sequencer {
   using Ticket = uint64_t;
 
   // Hashes and queues; never blocks, never refuses: callers that may wait ask Full() first. After
-  // an error that stops the log, or Stop, on_durable gets that error at once.
+  // an error that stops the log, or Stop, on_durable gets that error at once. To be followed by
+  // CommitHere: nobody else looks at the queue.
+  Ticket Queue(Submission submission);
+  // Commits a batch of what is queued, unless another thread is committing: then that one will.
+  void CommitHere();
+  // Queue, for the committing thread.
   Ticket Submit(Submission submission);
   // Takes a submission back that no batch has taken yet: true if so, and on_durable will not be
   // called. False: it is being committed, or was.
@@ -74,7 +83,7 @@ class Sequencer {
   // Calls `ready` (once) when the queue is no longer full.
   void WhenNotFull(std::function<void()> ready);
 
-  // Submit, and wait until it is durable: the index.
+  // Waits until the entry is durable: its index.
   Result<uint64_t> Append(std::string_view entry);
 
   // Commits and publishes what was submitted, answers everybody, ends the threads.

@@ -329,11 +329,16 @@ uint64_t Store::max_batch_length() const {
   return writer_ == nullptr ? 0 : writer_->max_frames_length();
 }
 
-Result<Committed> Store::Commit(Batch* batch) {
+Result<Committed> Store::Commit(Batch* batch, const std::function<void()>& on_head_known) {
   CHECK(writer_ != nullptr && 0 < batch->count());
   ASSIGN_OR_RETURN(const uint64_t first_index,
-                   writer_->Commit(&batch->record_, batch->leaf_hashes()));
+                   writer_->Commit(&batch->record_, batch->leaf_hashes(), on_head_known));
   return Committed{first_index, batch->leaf_hashes()};
+}
+
+void Store::Presign() {
+  CHECK(writer_ != nullptr);
+  writer_->Presign();
 }
 
 Result<uint64_t> Store::Publish() {

@@ -8,8 +8,8 @@
 // Any number of processes may have a store open for appending: the lock file's lock is held for
 // each commit, and its *head* tells the next one what the last one did.
 //
-// Threads: Latest() from any; Commit() from one thread, Publish() from one thread, AdvanceBase()
-// from one thread: three different ones, if you like. Sequencer (sequencer.h) does just that.
+// Threads: Latest() from any; Commit() from one thread at a time, so too Presign() and Publish(),
+// and AdvanceBase(): three different ones, if you like. Sequencer (sequencer.h) does just that.
 // Tested by tests/logcore/store_test.cc and tests/crash.
 
 #ifndef LOGCORE_STORE_H_
@@ -114,7 +114,10 @@ class Store {
   // Makes the batch's entries durable, and gives them their indexes. Any error means that none of
   // them will be acknowledged: after kNoSpace, kTooLarge or kReadOnly none was added; after kIo or
   // kCorrupt it is unknown, and this store takes no more.
-  Result<Committed> Commit(Batch* batch);
+  // `on_head_known`, if given, is called before the flush: a good time for Presign().
+  Result<Committed> Commit(Batch* batch, const std::function<void()>& on_head_known = nullptr);
+  // Signs in advance what Publish will publish after the commit that is being flushed.
+  void Presign();
   // Publishes all that is committed, by whichever process. Nothing to do is success.
   // Returns the published size. Also what a writer that died had committed is published so.
   Result<uint64_t> Publish();

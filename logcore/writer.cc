@@ -207,7 +207,8 @@ Result<Head> Writer::HeadForAppend() {
   return std::move(*head);
 }
 
-Result<uint64_t> Writer::Commit(std::string* record, std::span<const Hash> leaf_hashes) {
+Result<uint64_t> Writer::Commit(std::string* record, std::span<const Hash> leaf_hashes,
+                                const std::function<void()>& on_head_known) {
   CHECK(record->size() > kRecordHeaderLength && !leaf_hashes.empty());
   const uint64_t frames_length = record->size() - kRecordHeaderLength;
   if (max_frames_length() < frames_length) {
@@ -236,7 +237,8 @@ Result<uint64_t> Writer::Commit(std::string* record, std::span<const Hash> leaf_
       const std::optional<uint64_t> offset =
           PlaceRecord(head.base, head.log.position, sized.Length(), journal_length_);
       if (offset) {
-        return WriteRecord(std::move(head), record, leaf_hashes, time, *offset, range, completed);
+        return WriteRecord(std::move(head), record, leaf_hashes, time, *offset, range, completed,
+                           on_head_known);
       }
     }
     RETURN_IF_ERROR(AdvanceBase());
@@ -246,15 +248,24 @@ Result<uint64_t> Writer::Commit(std::string* record, std::span<const Hash> leaf_
 Result<uint64_t> Writer::WriteRecord(Head head, std::string* record,
                                      std::span<const Hash> leaf_hashes, int64_t time,
                                      uint64_t offset, const CompactRange& range,
-                                     const CompletedNodes& completed) {
+                                     const CompletedNodes& completed,
+                                     const std::function<void()>& on_head_known) {
   const uint64_t first_index = head.log.end.size;
   const uint64_t frames_length = record->size() - kRecordHeaderLength;
+  const TreeHead coming = range.Head();
+  if (on_head_known) {
+    {
+      const std::lock_guard<std::mutex> lock(coming_mutex_);
+      coming_ = coming;
+    }
+    on_head_known();
+  }
   RecordHeader header{.sequence = head.log.position.sequence + 1,
                       .start_size = first_index,
                       .size = range.size(),
                       .frames_length = frames_length,
                       .time = time,
-                      .root = range.Root(),
+                      .root = coming.root,
                       .previous = head.log.chain,
                       .mac = {}};
   EncodeRecordHeader(mac_key_, &header, record->data());
@@ -292,6 +303,24 @@ Result<uint64_t> Writer::WriteRecord(Head head, std::string* record,
   return first_index;
 }
 
+void Writer::Presign() {
+  TreeHead coming;
+  {
+    const std::lock_guard<std::mutex> lock(coming_mutex_);
+    coming = coming_;
+  }
+  if (coming.size != 0) Sign(coming);
+}
+
+// A signature shows nothing until it leaves the process, and then what it signs is committed.
+const std::string& Writer::Sign(const TreeHead& head) {
+  if (signed_note_.empty() || signed_head_ != head) {
+    signed_note_ = SignCheckpoint(head, key_);
+    signed_head_ = head;
+  }
+  return signed_note_;
+}
+
 Result<Published> Writer::Publish() {
   ASSIGN_OR_RETURN(const auto held, Held::Take(&publish_mutex_, lock_.get(), kPublish));
   std::optional<Head> head;
@@ -312,7 +341,7 @@ Result<Published> Writer::Publish() {
   return PublishAfter(std::nullopt, head->log);
 }
 
-// Signs the tree of `log`, and writes it over the older slot. `newest` is the other one; nothing if
+// Checks and signs the tree of `log`, and writes it over the older slot. `newest` is the other one; nothing if
 // both were torn.
 Result<Published> Writer::PublishAfter(const std::optional<PublishedFile::Slot>& newest,
                                        const LogState& log) {
@@ -328,7 +357,7 @@ Result<Published> Writer::PublishAfter(const std::optional<PublishedFile::Slot>&
   slot.published.head = range.Head();
   slot.published.frames_end = log.end.frames_end;
   if (log.end.size != 0) slot.published.time = log.end.time;
-  slot.published.note = SignCheckpoint(slot.published.head, key_);
+  slot.published.note = Sign(slot.published.head);
   RETURN_IF_ERROR(published_->Write(slot));
   if (!newest.has_value()) {  // Both slots were torn: mend both.
     slot.published.sequence += 1;

@@ -14,7 +14,8 @@
 //   head := committing; record -> journal; sync journal     durable
 //   files written, unsynced; head := idle with the new state
 // Publish:
-//   tree read back == head's compact range; sign; older slot of `checkpoint` written, unsynced
+//   tree read back == head's compact range; signed (while the commit was being flushed, if by this
+//   process); older slot of `checkpoint` written, unsynced
 // AdvanceBase:
 //   head := advancing; files synced; base slot -> journal; sync journal; head.base := it
 
@@ -48,7 +49,11 @@ class Writer {
                                               std::function<int64_t()> clock, bool force_recovery);
 
   // `record`: kRecordHeaderLength bytes to be filled in, then the frames. It is padded in place.
-  Result<uint64_t> Commit(std::string* record, std::span<const Hash> leaf_hashes);
+  // `on_head_known`: called before the flush, when Presign has something to do; can be empty.
+  Result<uint64_t> Commit(std::string* record, std::span<const Hash> leaf_hashes,
+                          const std::function<void()>& on_head_known);
+  // Signs the tree that the commit under way is going to give, for the Publish that follows it.
+  void Presign();
   // The newest publication, made now if something was to publish.
   Result<Published> Publish();
   double JournalUse() const { return journal_use_.load(std::memory_order_relaxed); }
@@ -78,11 +83,13 @@ class Writer {
   tl::unexpected<Error> Poison(Head head, Error why);
   Result<uint64_t> WriteRecord(Head head, std::string* record, std::span<const Hash> leaf_hashes,
                                int64_t time, uint64_t offset, const CompactRange& range,
-                               const CompletedNodes& completed);
+                               const CompletedNodes& completed,
+                               const std::function<void()>& on_head_known);
   Status WriteBase(const Base& base, uint64_t durable_sequence);
   Status MarkIncomplete();
   Result<Published> PublishAfter(const std::optional<PublishedFile::Slot>& newest,
                                  const LogState& log);
+  const std::string& Sign(const TreeHead& head);
 
   const SignerKey key_;
   LogFiles* const files_;
@@ -102,6 +109,10 @@ class Writer {
   std::mutex base_mutex_;
   std::mutex commit_mutex_;
   std::mutex publish_mutex_;
+  std::mutex coming_mutex_;
+  TreeHead coming_;  // of the newest commit, from before its flush on
+  TreeHead signed_head_;
+  std::string signed_note_;  // of signed_head_; empty: none yet
   std::atomic<bool> stopped_ = false;
   std::atomic<double> journal_use_ = 0;
 };
