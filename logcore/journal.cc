@@ -139,6 +139,13 @@ std::optional<uint64_t> PlaceRecord(const JournalPosition& base, const JournalPo
   return std::nullopt;
 }
 
+double UsedPart(const JournalPosition& base, const JournalPosition& tail, uint64_t journal_length) {
+  const uint64_t ring = journal_length - kRecordsStart;
+  if (base.sequence == tail.sequence) return 0;
+  const uint64_t used = (ring + tail.tail - base.tail) % ring;
+  return used == 0 ? 1.0 : static_cast<double>(used) / static_cast<double>(ring);
+}
+
 std::string EncodeBase(const Base& base) {
   std::string bytes(kBaseMagic);
   bytes.append(base.key.view());

@@ -91,6 +91,9 @@ std::optional<RecordHeader> DecodeRecordHeader(const Hash& key, std::string_view
 std::optional<uint64_t> PlaceRecord(const JournalPosition& base, const JournalPosition& tail,
                                     uint64_t length, uint64_t journal_length);
 
+// How much of the ring, 0 to 1, is kept for what came after `base`.
+double UsedPart(const JournalPosition& base, const JournalPosition& tail, uint64_t journal_length);
+
 struct Base {
   Hash key;  // of the macs
   uint64_t journal_length = 0;
@@ -111,7 +114,7 @@ enum class HeadState : uint8_t {
 struct Head {
   std::string boot_id;  // 16 bytes
   HeadState state = HeadState::kIdle;
-  JournalPosition base;  // of a base slot on the disk: the journal before it is free
+  JournalPosition base;    // of a base slot on the disk: the journal before it is free
   uint64_t base_size = 0;  // entries up to which the log's files were durable then
   LogState log;
   // `checkpoint` says, or is about to say, that all is on the disk: to be taken back, durably,

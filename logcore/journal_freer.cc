@@ -49,7 +49,7 @@ void JournalFreer::Run() {
     freeing_ = true;
     lock.unlock();
     // A failure has stopped the store: the next commit finds that out.
-    Status status = store_->AdvanceBase();
+    Status status = store_->FreeJournal();
     lock.lock();
     // That the log has stopped is no reason.
     if (!status.has_value() && status.error().code != Code::kReadOnly) {

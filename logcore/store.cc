@@ -360,6 +360,10 @@ Status Store::AdvanceBase() {
   return writer_->AdvanceBase();
 }
 
+Status Store::FreeJournal() {
+  return writer_->FreeJournal();
+}
+
 Status Store::Close() {
   CHECK(writer_ != nullptr);
   RETURN_IF_ERROR(writer_->AdvanceBase());

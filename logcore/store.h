@@ -9,7 +9,8 @@
 // each commit, and its *head* tells the next one what the last one did.
 //
 // Threads: Latest() from any; Commit() from one thread at a time, so too Presign() and Publish(),
-// and AdvanceBase(): three different ones, if you like. Sequencer (sequencer.h) does just that.
+// and AdvanceBase() and FreeJournal(): three different ones, if you like. Sequencer (sequencer.h)
+// does just that.
 // Tested by tests/logcore/store_test.cc and tests/crash.
 
 #ifndef LOGCORE_STORE_H_
@@ -125,6 +126,8 @@ class Store {
   double JournalUse() const;
   // Makes the log's files durable up to now, and frees the journal before it.
   Status AdvanceBase();
+  // The same, unless another process has done it since this one's last commit.
+  Status FreeJournal();
   // AdvanceBase, and marks the store as complete on the disk. Nothing may be appended after.
   Status Close();
 

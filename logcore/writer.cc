@@ -9,49 +9,14 @@
 #include "logcore/edge.h"
 #include "logcore/journal_reader.h"
 #include "logcore/recovery.h"
+#include "logcore/writer_lock.h"
 
 namespace logcore {
 namespace {
 
-enum LockNumber : int { kTurnstile = 0, kCommit = 1, kPublish = 2, kBase = 3 };
-
 // A torn head can only be seen by who reads it without the commit lock, and only for the moment of
 // one small write.
 constexpr int kReadHeadAttempts = 1000;
-
-// One of the locks, with its mutex; released by the destructor.
-class Held {
- public:
-  static Result<std::unique_ptr<Held>> Take(std::mutex* mutex, File* file, int which) {
-    std::unique_lock<std::mutex> in_process(*mutex);
-    if (which == kCommit) RETURN_IF_ERROR(file->Lock(kTurnstile));
-    const Status status = file->Lock(which);
-    if (which == kCommit) file->Unlock(kTurnstile);
-    RETURN_IF_ERROR(status);
-    return std::unique_ptr<Held>(new Held(std::move(in_process), file, which));
-  }
-  ~Held() { file_->Unlock(which_); }
-  Held(const Held&) = delete;
-  Held& operator=(const Held&) = delete;
-
- private:
-  Held(std::unique_lock<std::mutex> in_process, File* file, int which)
-      : in_process_(std::move(in_process)), file_(file), which_(which) {}
-  std::unique_lock<std::mutex> in_process_;
-  File* const file_;
-  const int which_;
-};
-
-Error Stopped() {
-  return {Code::kReadOnly, "append: the log stopped after an error; mount or open it again"};
-}
-
-double UseOf(const JournalPosition& base, const JournalPosition& tail, uint64_t journal_length) {
-  const uint64_t ring = journal_length - kRecordsStart;
-  if (base.sequence == tail.sequence) return 0;
-  const uint64_t used = (ring + tail.tail - base.tail) % ring;
-  return used == 0 ? 1.0 : static_cast<double>(used) / static_cast<double>(ring);
-}
 
 }  // namespace
 
@@ -108,7 +73,7 @@ Status Writer::RecoverOrResume(bool force_recovery) {
   }
   RETURN_IF_ERROR(EraseTornBase(journal_.get()));
   opened_ = head->log;
-  journal_use_ = UseOf(head->base, head->log.position, journal_length_);
+  NoteUse(*head);
   return {};
 }
 
@@ -157,10 +122,19 @@ Status Writer::RecoverFromBase(Head* head) {
   return WriteHead(*head);
 }
 
+Error Writer::Stopped() {
+  return {Code::kReadOnly, "append: the log stopped after an error; mount or open it again"};
+}
+
 uint64_t Writer::max_frames_length() const {
   // A quarter of the ring: room for one while three are being freed.
   const uint64_t length = (journal_length_ - kRecordsStart) / 4 / kJournalBlock * kJournalBlock;
   return length - kRecordHeaderLength;
+}
+
+void Writer::NoteUse(const Head& head) {
+  journal_use_ = UsedPart(head.base, head.log.position, journal_length_);
+  base_seen_ = head.base.sequence;
 }
 
 Result<std::optional<Head>> Writer::ReadHead() const {
@@ -217,9 +191,11 @@ Result<uint64_t> Writer::Commit(std::string* record, std::span<const Hash> leaf_
   }
   while (true) {
     if (stopped_) return tl::unexpected<Error>(Stopped());
+    uint64_t seen = 0;
     {
       ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
       ASSIGN_OR_RETURN(Head head, HeadForAppend());
+      seen = head.base.sequence;
       const int64_t time = std::max(clock_(), head.log.end.time);
       CompactRange range = head.log.range;
       if (kMaxTreeSize - range.size() < leaf_hashes.size()) {
@@ -241,7 +217,7 @@ Result<uint64_t> Writer::Commit(std::string* record, std::span<const Hash> leaf_
                            on_head_known);
       }
     }
-    RETURN_IF_ERROR(AdvanceBase());
+    RETURN_IF_ERROR(AdvanceBaseFrom(seen));
   }
 }
 
@@ -299,7 +275,7 @@ Result<uint64_t> Writer::WriteRecord(Head head, std::string* record,
   head.log = {{header.sequence, offset + header.Length()}, header.mac, *end, range};
   const Status written = WriteHead(head);
   if (!written.has_value()) return Poison(std::move(head), written.error());
-  journal_use_ = UseOf(head.base, head.log.position, journal_length_);
+  NoteUse(head);
   return first_index;
 }
 
@@ -341,8 +317,8 @@ Result<Published> Writer::Publish() {
   return PublishAfter(std::nullopt, head->log);
 }
 
-// Checks and signs the tree of `log`, and writes it over the older slot. `newest` is the other one; nothing if
-// both were torn.
+// Checks and signs the tree of `log`, and writes it over the older slot. `newest` is the other one;
+// nothing if both were torn.
 Result<Published> Writer::PublishAfter(const std::optional<PublishedFile::Slot>& newest,
                                        const LogState& log) {
   const CompactRange& range = log.range;
@@ -380,71 +356,6 @@ Status Writer::MarkIncomplete() {
     RETURN_IF_ERROR(published_->Sync());
   }
   return {};
-}
-
-Status Writer::AdvanceBase() {
-  ASSIGN_OR_RETURN(const auto held_base, Held::Take(&base_mutex_, lock_.get(), kBase));
-  std::optional<Head> noted;
-  {
-    ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
-    ASSIGN_OR_RETURN(noted, HeadForAppend());
-    if (noted->advancing) RETURN_IF_ERROR(RecoverFromBase(&*noted));
-    if (noted->base.sequence == noted->log.position.sequence) return {};
-    noted->advancing = true;
-    RETURN_IF_ERROR(WriteHead(*noted));
-  }
-
-  Base base{.key = mac_key_, .journal_length = journal_length_, .state = noted->log, .blocks = {}};
-  Status status = files_->Sync(noted->base_size, noted->log.end.size);
-  if (status.has_value()) {
-    ASSIGN_OR_RETURN(base.blocks, files_->PartialBlocks(noted->log.end));
-    status = WriteBase(base, noted->base.sequence);
-  }
-
-  ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
-  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead());
-  if (!head) return Fail(Code::kCorrupt, "lock: its head was overwritten");
-  if (!status.has_value()) return Poison(*head, status.error());
-  if (head->state == HeadState::kPoisoned) return tl::unexpected<Error>(Stopped());
-  head->base = noted->log.position;
-  head->base_size = noted->log.end.size;
-  head->advancing = false;
-  RETURN_IF_ERROR(WriteHead(*head));
-  journal_use_ = UseOf(head->base, head->log.position, journal_length_);
-  return {};
-}
-
-// Into the slot that does not hold the base that is known to be on the disk.
-Status Writer::WriteBase(const Base& base, uint64_t durable_sequence) {
-  std::string slot(kBaseSlotLength, '\0');
-  ASSIGN_OR_RETURN(const size_t length, base_journal_->ReadAt(0, slot.data(), slot.size()));
-  slot.resize(length);
-  const std::optional<Base> first = DecodeBase(slot);
-  const bool first_is_durable = first && first->state.position.sequence == durable_sequence;
-  std::string bytes = EncodeBase(base);
-  bytes.resize(kBaseSlotLength, '\0');  // Nothing of a longer one is left after it.
-  RETURN_IF_ERROR(base_journal_->WriteAt(first_is_durable ? kBaseSlotLength : 0, bytes));
-  return base_journal_->Sync();
-}
-
-Status Writer::MarkComplete() {
-  ASSIGN_OR_RETURN(const auto held_base, Held::Take(&base_mutex_, lock_.get(), kBase));
-  ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
-  ASSIGN_OR_RETURN(const auto held_publish, Held::Take(&publish_mutex_, lock_.get(), kPublish));
-  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead());
-  ASSIGN_OR_RETURN(PublishedFile::Slot slot, published_->Read());
-  // Another process may have appended meanwhile: then it is for it to say.
-  if (!head || head->state != HeadState::kIdle || slot.boot_id != boot_id_ ||
-      head->base.sequence != head->log.position.sequence ||
-      slot.published.head.size != head->log.end.size) {
-    return {};
-  }
-  head->complete = true;  // First, so that no process appends without taking it back.
-  RETURN_IF_ERROR(WriteHead(*head));
-  slot.boot_id = kCompleteBoot;
-  slot.published.sequence += 1;
-  RETURN_IF_ERROR(published_->Write(slot));
-  return published_->Sync();
 }
 
 }  // namespace logcore

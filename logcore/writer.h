@@ -58,6 +58,8 @@ class Writer {
   Result<Published> Publish();
   double JournalUse() const { return journal_use_.load(std::memory_order_relaxed); }
   Status AdvanceBase();
+  // The same, unless another process has done it since this one's last commit.
+  Status FreeJournal();
   // After AdvanceBase and Publish, when nothing is appended any more: says in `checkpoint` that all
   // of it is on the disk.
   Status MarkComplete();
@@ -85,6 +87,10 @@ class Writer {
                                int64_t time, uint64_t offset, const CompactRange& range,
                                const CompletedNodes& completed,
                                const std::function<void()>& on_head_known);
+  static Error Stopped();
+  void NoteUse(const Head& head);
+  // `seen`: the base to advance from; nothing is done if it is another one by now.
+  Status AdvanceBaseFrom(std::optional<uint64_t> seen);
   Status WriteBase(const Base& base, uint64_t durable_sequence);
   Status MarkIncomplete();
   Result<Published> PublishAfter(const std::optional<PublishedFile::Slot>& newest,
@@ -115,6 +121,7 @@ class Writer {
   std::string signed_note_;  // of signed_head_; empty: none yet
   std::atomic<bool> stopped_ = false;
   std::atomic<double> journal_use_ = 0;
+  std::atomic<uint64_t> base_seen_ = 0;  // when journal_use_ was noted
 };
 
 }  // namespace logcore

@@ -198,6 +198,33 @@ TEST_F(SequencerErrorTest, AFailedSyncStopsTheLogAndAnswersAllWhoWait) {
   EXPECT_TRUE(called);
 }
 
+// All who wait in one group hear of its failure, and so does who commits.
+TEST_F(SequencerErrorTest, AFailedSyncAnswersAWholeGroup) {
+  std::promise<void> syncing;
+  std::promise<void> queued;
+  std::atomic<int> syncs = 0;
+  faults_.Set([&](const std::string& operation, const std::string& name) -> Status {
+    if (operation != "sync" || name != "journal") return {};
+    if (syncs++ != 0) return Fail(Code::kIo, "sync journal: it failed");
+    syncing.set_value();
+    queued.get_future().wait();
+    return {};
+  });
+  const auto sequencer = Sequencer::Start(store_.get(), {});
+  std::vector<std::thread> threads;
+  threads.emplace_back([&] { EXPECT_EQ(sequencer->Append("goes well").value(), 0u); });
+  syncing.get_future().wait();
+  std::atomic<int> failed = 0;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      if (!sequencer->Append("does not").has_value()) ++failed;
+    });
+  }
+  queued.set_value();
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failed, 8);
+}
+
 // A submission that was queued and is taken back makes room.
 TEST_F(SequencerErrorTest, CancellingMakesRoom) {
   std::promise<void> syncing;

@@ -171,6 +171,84 @@ TEST_F(SequencerTest, StopAnswersEverybodyAndLaterOnesAreRefused) {
   EXPECT_EQ(sequencer->Append("late").error().code, Code::kReadOnly);
 }
 
+TEST_F(SequencerTest, WhoCommitsHereIsAnsweredHere) {
+  const auto sequencer = Sequencer::Start(store_.get(), {});
+  std::thread::id answered_by;
+  Submission submission = Entries({"entry"});
+  submission.on_durable = [&](const Result<Appended>&) {
+    answered_by = std::this_thread::get_id();
+  };
+  sequencer->Queue(std::move(submission));
+  sequencer->CommitHere();
+  EXPECT_EQ(answered_by, std::this_thread::get_id());
+  sequencer->CommitHere();  // There is nothing to commit.
+}
+
+// One thread commits here, others add to groups, queue and submit, and take some back.
+TEST_F(SequencerTest, AllWaysOfAppendingAtOnceForgetNobody) {
+  constexpr int kEach = 400;
+  std::atomic<int> answered = 0;
+  std::atomic<int> cancelled = 0;
+  {
+    const auto sequencer = Sequencer::Start(store_.get(), {.batch_length = 300});
+    const auto counted = [&] {
+      Submission submission = Entries({"a", "b"});
+      submission.on_durable = [&](const Result<Appended>& appended) {
+        if (appended.has_value()) ++answered;
+      };
+      return submission;
+    };
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 3; ++t) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < kEach; ++i) ASSERT_TRUE(sequencer->Append("entry").has_value());
+      });
+    }
+    threads.emplace_back([&] {
+      for (int i = 0; i < kEach; ++i) {
+        sequencer->Queue(counted());
+        sequencer->CommitHere();
+      }
+    });
+    threads.emplace_back([&] {
+      for (int i = 0; i < kEach; ++i) {
+        if (sequencer->Cancel(sequencer->Submit(counted()))) ++cancelled;
+      }
+    });
+    for (std::thread& thread : threads) thread.join();
+    std::promise<Status> published;
+    sequencer->WhenPublished(sequencer->Newest(),
+                             [&](const Status& status) { published.set_value(status); });
+    EXPECT_TRUE(published.get_future().get().has_value());
+    EXPECT_EQ(store_->Latest().value()->size(),
+              static_cast<uint64_t>(3 * kEach + 2 * (2 * kEach - cancelled)));
+  }
+  EXPECT_EQ(answered, 2 * kEach - cancelled);
+  EXPECT_TRUE(Audit(disk_.get(), {})->damages.empty());
+}
+
+// What a thread submitted before it appends comes before it in the log.
+TEST_F(SequencerTest, AppendsComeAfterWhatTheirThreadSubmittedBefore) {
+  const auto sequencer = Sequencer::Start(store_.get(), {});
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 200; ++i) {
+        const auto submitted = std::make_shared<std::promise<uint64_t>>();
+        std::future<uint64_t> index = submitted->get_future();
+        Submission submission = Entries({"first"});
+        submission.on_durable = [submitted](const Result<Appended>& appended) {
+          submitted->set_value(appended->first_index);
+        };
+        sequencer->Submit(std::move(submission));
+        const uint64_t appended = sequencer->Append("second").value();
+        ASSERT_LT(index.get(), appended);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
 TEST_F(SequencerTest, TwoSequencersOnOneStoreBothGetOn) {
   const StoreOptions options{.clock = [] { return int64_t{1'700'000'000}; }};
   const auto other_disk = OpenPosixDisk(directory_.path()).value();

@@ -144,6 +144,36 @@ TEST_F(StoreTest, NothingIsVisibleBeforeItIsPublished) {
   ExpectPublished(store.get(), 3);
 }
 
+// Whatever was signed in advance, the checkpoint is of the tree that is published.
+TEST_F(StoreTest, SigningInAdvanceChangesNothing) {
+  Init();
+  const auto store = Open().value();
+  store->Presign();  // There is nothing to sign.
+  const auto append = [&](const std::string& entry, bool presign) {
+    std::string frame;
+    AppendFrame(&frame, entry);
+    Batch batch;
+    batch.Append(frame, 1);
+    log_.Add(entry);
+    ASSERT_TRUE(store
+                    ->Commit(&batch,
+                             [&] {
+                               if (presign) store->Presign();
+                             })
+                    .has_value());
+  };
+  for (const bool presign : {true, false, true, true}) {
+    append("a", presign);
+    append("b", !presign);
+    if (presign) append("c", false);
+    ASSERT_EQ(store->Publish().value(), log_.size());
+    ExpectPublished(store.get(), log_.size());
+    const std::string note = store->Latest().value()->published().note;
+    EXPECT_EQ(OpenCheckpoint(note, store->config().vkey).value().head, log_.Head(log_.size()));
+    store->Presign();
+  }
+}
+
 TEST_F(StoreTest, SeveralOpenStoresTakeTurnsAndSeeEachOther) {
   Init();
   const auto a = Open().value();
@@ -160,6 +190,33 @@ TEST_F(StoreTest, SeveralOpenStoresTakeTurnsAndSeeEachOther) {
       ASSERT_TRUE(a->AdvanceBase().has_value());
     }
   }
+  ExpectSound();
+}
+
+TEST_F(StoreTest, TheJournalIsFreedOnceForAllWhoUseIt) {
+  Init();
+  const auto a = Open().value();
+  const auto b = Open().value();
+  AppendUpTo(a.get(), 10);
+  AppendUpTo(b.get(), 20);
+  ASSERT_TRUE(a->FreeJournal().has_value());
+  EXPECT_EQ(a->JournalUse(), 0);
+  EXPECT_LT(0, b->JournalUse());  // as of its last commit
+  AppendUpTo(a.get(), 30);
+  const auto bases = [this] {
+    const auto journal = disk_->Open("journal", Access::kRead).value();
+    std::string slots(kRecordsStart, '\0');
+    EXPECT_EQ(journal->ReadAt(0, slots.data(), slots.size()).value(), slots.size());
+    return slots;
+  };
+  const std::string before = bases();
+  ASSERT_TRUE(b->FreeJournal().has_value());
+  EXPECT_EQ(bases(), before);
+  EXPECT_EQ(b->JournalUse(), a->JournalUse());
+  ASSERT_TRUE(b->FreeJournal().has_value());
+  EXPECT_NE(bases(), before);
+  EXPECT_EQ(b->JournalUse(), 0);
+  ASSERT_EQ(a->Publish().value(), 30u);
   ExpectSound();
 }
 

@@ -1,0 +1,88 @@
+// The part of Writer that frees the journal: makes the log's files durable, and says so.
+
+#include <string>
+#include <utility>
+
+#include "logcore/writer.h"
+#include "logcore/writer_lock.h"
+
+namespace logcore {
+
+Status Writer::AdvanceBase() {
+  return AdvanceBaseFrom(std::nullopt);
+}
+
+Status Writer::FreeJournal() {
+  return AdvanceBaseFrom(base_seen_);
+}
+
+Status Writer::AdvanceBaseFrom(std::optional<uint64_t> seen) {
+  ASSIGN_OR_RETURN(const auto held_base, Held::Take(&base_mutex_, lock_.get(), kBase));
+  std::optional<Head> noted;
+  {
+    ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
+    ASSIGN_OR_RETURN(noted, HeadForAppend());
+    if (noted->advancing) RETURN_IF_ERROR(RecoverFromBase(&*noted));
+    if (noted->base.sequence == noted->log.position.sequence ||
+        (seen && *seen != noted->base.sequence)) {
+      NoteUse(*noted);
+      return {};
+    }
+    noted->advancing = true;
+    RETURN_IF_ERROR(WriteHead(*noted));
+  }
+
+  Base base{.key = mac_key_, .journal_length = journal_length_, .state = noted->log, .blocks = {}};
+  Status status = files_->Sync(noted->base_size, noted->log.end.size);
+  if (status.has_value()) {
+    ASSIGN_OR_RETURN(base.blocks, files_->PartialBlocks(noted->log.end));
+    status = WriteBase(base, noted->base.sequence);
+  }
+
+  ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
+  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead());
+  if (!head) return Fail(Code::kCorrupt, "lock: its head was overwritten");
+  if (!status.has_value()) return Poison(*head, status.error());
+  if (head->state == HeadState::kPoisoned) return tl::unexpected<Error>(Stopped());
+  head->base = noted->log.position;
+  head->base_size = noted->log.end.size;
+  head->advancing = false;
+  RETURN_IF_ERROR(WriteHead(*head));
+  NoteUse(*head);
+  return {};
+}
+
+// Into the slot that does not hold the base that is known to be on the disk.
+Status Writer::WriteBase(const Base& base, uint64_t durable_sequence) {
+  std::string slot(kBaseSlotLength, '\0');
+  ASSIGN_OR_RETURN(const size_t length, base_journal_->ReadAt(0, slot.data(), slot.size()));
+  slot.resize(length);
+  const std::optional<Base> first = DecodeBase(slot);
+  const bool first_is_durable = first && first->state.position.sequence == durable_sequence;
+  std::string bytes = EncodeBase(base);
+  bytes.resize(kBaseSlotLength, '\0');  // Nothing of a longer one is left after it.
+  RETURN_IF_ERROR(base_journal_->WriteAt(first_is_durable ? kBaseSlotLength : 0, bytes));
+  return base_journal_->Sync();
+}
+
+Status Writer::MarkComplete() {
+  ASSIGN_OR_RETURN(const auto held_base, Held::Take(&base_mutex_, lock_.get(), kBase));
+  ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
+  ASSIGN_OR_RETURN(const auto held_publish, Held::Take(&publish_mutex_, lock_.get(), kPublish));
+  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead());
+  ASSIGN_OR_RETURN(PublishedFile::Slot slot, published_->Read());
+  // Another process may have appended meanwhile: then it is for it to say.
+  if (!head || head->state != HeadState::kIdle || slot.boot_id != boot_id_ ||
+      head->base.sequence != head->log.position.sequence ||
+      slot.published.head.size != head->log.end.size) {
+    return {};
+  }
+  head->complete = true;  // First, so that no process appends without taking it back.
+  RETURN_IF_ERROR(WriteHead(*head));
+  slot.boot_id = kCompleteBoot;
+  slot.published.sequence += 1;
+  RETURN_IF_ERROR(published_->Write(slot));
+  return published_->Sync();
+}
+
+}  // namespace logcore
