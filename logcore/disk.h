@@ -39,6 +39,11 @@ class File {
   // fdatasync(2): what was written by anyone before is durable, and the length with it.
   virtual Status Sync() = 0;
   virtual Result<uint64_t> Length() const = 0;
+  // The first `length` bytes (not 0), to be read in place, for as long as anyone holds them, also
+  // after the File is gone. Only for bytes that nobody writes any more: what they show of a later
+  // write is undefined. If the file is cut short later, or its disk cannot be read, touching them
+  // is SIGBUS. kInvalid if the file is shorter now.
+  virtual Result<std::shared_ptr<const char>> Map(uint64_t length) const = 0;
 
   // Exclusive advisory locks on this file, told apart by a small number, among all openings of the
   // file by all processes. Given up by the death of the holder. Lock waits; not recursive.

@@ -179,6 +179,13 @@ Result<uint64_t> LogFiles::FrameOffset(uint64_t index, uint64_t size) const {
   return walk.offset();
 }
 
+Status LogFiles::ReadRows(uint64_t index, std::span<uint64_t> offsets) const {
+  if (offsets.empty()) return {};
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Segment> segment,
+                   OpenSegment(index / kSegmentEntries));
+  return segment->Rows(index % kSegmentEntries / kIndexStride, offsets);
+}
+
 Result<uint64_t> LogFiles::FindText(uint64_t offset, uint64_t size) const {
   const auto beyond = [&] {
     return Fail(Code::kInvalid, "text offset " + std::to_string(offset) +

@@ -29,6 +29,7 @@
 
 #include "logcore/disk.h"
 #include "logcore/hash.h"
+#include "logcore/mapped_segments.h"
 #include "logcore/merkle.h"
 #include "logcore/result.h"
 #include "logcore/segments.h"
@@ -69,14 +70,28 @@ class LogFiles {
   static Result<std::unique_ptr<LogFiles>> Open(Disk* disk, Access access);
   // Creates the empty files of a new log, and syncs their directories.
   static Status Create(Disk* disk);
+  // From now on complete segments are mapped (mapped_segments.h), where Mapped() asks for them. To
+  // be called before anything else.
+  void MapSegments() { mapped_ = std::make_unique<MappedSegments>(&segments_); }
 
   // ---- Reading. kCorrupt where a file is too short or makes no sense.
 
   Status ReadNodes(int level, uint64_t first, std::span<Hash> out) const;
   // Frames of entries [first, first + count), count >= 1.
   Result<std::string> ReadFrames(uint64_t first, uint64_t count, uint64_t size) const;
+  // The segment of entry `index`, in memory. Null: it is not mapped, or not complete.
+  const MappedSegment* Mapped(uint64_t index, uint64_t size) const {
+    const uint64_t number = index / kSegmentEntries;
+    return mapped_ != nullptr && number < size / kSegmentEntries ? mapped_->Get(number) : nullptr;
+  }
+  Result<std::shared_ptr<Segment>> OpenSegment(uint64_t number) const {
+    return segments_.Open(number);
+  }
   // Global offset of entry `index`'s frame; of the end of the last one if index == size.
   Result<uint64_t> FrameOffset(uint64_t index, uint64_t size) const;
+  // The same of entry `index`, which has an index row, and those of the rows after it, as long as
+  // they are in one segment: in one read.
+  Status ReadRows(uint64_t index, std::span<uint64_t> offsets) const;
   // The entry (or its newline) that text offset `offset` lies in. The offset must be below the
   // text offset of `size`; kInvalid else.
   Result<uint64_t> FindText(uint64_t offset, uint64_t size) const;
@@ -129,6 +144,7 @@ class LogFiles {
 
   Disk* const disk_;
   Segments segments_;
+  std::unique_ptr<MappedSegments> mapped_;
   std::array<std::unique_ptr<File>, kTileLevels> hashes_;
   std::array<Reservation, kTileLevels> hashes_room_;
   std::unique_ptr<File> times_;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -149,6 +150,19 @@ class PosixFile final : public File {
     struct stat info;
     if (fstat(fd_.get(), &info) != 0) return FailErrno("stat", name_);
     return static_cast<uint64_t>(info.st_size);
+  }
+
+  Result<std::shared_ptr<const char>> Map(uint64_t length) const override {
+    CHECK(0 < length);
+    ASSIGN_OR_RETURN(const uint64_t found, Length());
+    if (found < length) return Fail(Code::kInvalid, "map " + name_ + ": it is shorter");
+    void* const bytes = mmap(nullptr, length, PROT_READ, MAP_SHARED, fd_.get(), 0);
+    if (bytes == MAP_FAILED) return FailErrno("map", name_);
+    const auto unmap = [bytes, length](const char*) { munmap(bytes, length); };
+    std::shared_ptr<const char> mapped(static_cast<const char*>(bytes), unmap);
+    // Who reads in order does not map. Only advice: it may fail.
+    static_cast<void>(madvise(bytes, length, MADV_RANDOM));
+    return mapped;
   }
 
   Status Lock(int which) override {

@@ -67,16 +67,26 @@ Result<uint64_t> Segment::Base() const {
 Result<uint64_t> Segment::Row(uint64_t row) const {
   ASSIGN_OR_RETURN(const uint64_t base, Base());
   if (row == 0) return base;
-  const uint64_t place = row * kIndexRowLength;
-  char bytes[kIndexRowLength];
-  RETURN_IF_ERROR(ReadExactly(*index_, index_name_, place, bytes, sizeof(bytes)));
-  const uint64_t offset = LoadBigEndian<uint64_t>(bytes);
-  const uint64_t before = row * kIndexStride;
-  if (offset < base + before * kFrameHeaderLength ||
-      base + before * (kFrameHeaderLength + kMaxEntryLength) < offset) {
-    return FailCorrupt(index_name_, place, "no possible offset");
-  }
+  uint64_t offset = 0;
+  RETURN_IF_ERROR(Rows(row, std::span(&offset, 1)));
   return offset;
+}
+
+Status Segment::Rows(uint64_t first, std::span<uint64_t> offsets) const {
+  ASSIGN_OR_RETURN(const uint64_t base, Base());
+  const uint64_t place = first * kIndexRowLength;
+  char* const bytes = reinterpret_cast<char*>(offsets.data());
+  RETURN_IF_ERROR(ReadExactly(*index_, index_name_, place, bytes, offsets.size_bytes()));
+  for (size_t i = 0; i < offsets.size(); ++i) {
+    const uint64_t offset = LoadBigEndian<uint64_t>(bytes + i * kIndexRowLength);
+    const uint64_t before = (first + i) * kIndexStride;
+    if (offset < base + before * kFrameHeaderLength ||
+        base + before * (kFrameHeaderLength + kMaxEntryLength) < offset) {
+      return FailCorrupt(index_name_, place + i * kIndexRowLength, "no possible offset");
+    }
+    offsets[i] = offset;
+  }
+  return {};
 }
 
 Status Segment::Reserve(uint64_t frames_length, uint64_t index_length) {

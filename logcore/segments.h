@@ -12,6 +12,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -67,6 +68,8 @@ class Segment {
   void ForgetBase() { base_ = kUnknown; }
   // Global offset of the frame of entry 16 * `row` of this segment.
   Result<uint64_t> Row(uint64_t row) const;
+  // Rows from `first` on, in one read.
+  Status Rows(uint64_t first, std::span<uint64_t> offsets) const;
 
   Status Reserve(uint64_t frames_length, uint64_t index_length);
 

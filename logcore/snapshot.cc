@@ -1,6 +1,7 @@
 #include "logcore/snapshot.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "logcore/check.h"
@@ -23,26 +24,6 @@ tl::unexpected<Error> FailEntries(uint64_t first, uint64_t end, std::string_view
 }
 
 }  // namespace
-
-int Verified::Width(int level, uint64_t index) const {
-  const std::lock_guard lock(mutex_);
-  const Level& tiles = levels_[static_cast<size_t>(level + 1)];
-  if (index < tiles.full.size() && tiles.full[index]) return kTileWidth;
-  return index == tiles.edge_index ? tiles.edge_width : 0;
-}
-
-void Verified::Add(const TileId& id) {
-  const std::lock_guard lock(mutex_);
-  Level& tiles = levels_[static_cast<size_t>(id.level + 1)];
-  if (id.width == kTileWidth) {
-    if (tiles.full.size() <= id.index) tiles.full.resize(id.index + 1);
-    tiles.full[id.index] = true;
-  } else if (std::pair(tiles.edge_index, tiles.edge_width) < std::pair(id.index, id.width)) {
-    // An older snapshot's edge is not worth a place: in newer ones it is part of a full tile.
-    tiles.edge_index = id.index;
-    tiles.edge_width = id.width;
-  }
-}
 
 Snapshot::Snapshot(Published published, std::shared_ptr<const LogFiles> files,
                    std::shared_ptr<Verified> verified)
@@ -156,34 +137,60 @@ Result<std::string> Snapshot::ReadBundle(uint64_t bundle, int from, int to) cons
   if (!entries.has_value()) {
     return FailEntries(first, first + static_cast<uint64_t>(whole), entries.error().message);
   }
+  ASSIGN_OR_RETURN(const uint64_t offset,
+                   files_->FrameOffset(first + static_cast<uint64_t>(begin), size()));
+  RETURN_IF_ERROR(CheckBundle(bundle, begin, known, offset, *entries));
   // Where the frame of entry `i` of the bundle begins.
   const auto place = [&](int i) {
     if (i == whole) return frames.size();
     const std::string_view entry = (*entries)[static_cast<size_t>(i - begin)];
     return static_cast<size_t>(entry.data() - frames.data()) - kFrameHeaderLength;
   };
-  std::vector<Hash> stored(static_cast<size_t>(whole - known));
-  std::vector<Hash> computed(stored.size());
+  return frames.substr(place(from), place(to) - place(from));
+}
+
+// Hashes entries of a bundle, from the one after the first `known` on, which are verified, to its
+// end in this tree, and remembers that. `entries` are those from `begin` on (at most `known`), as
+// they lie one after the other; the first one's frame should have the global offset `offset`.
+Status Snapshot::CheckBundle(uint64_t bundle, int begin, int known, uint64_t offset,
+                             std::span<const std::string_view> entries) const {
+  const uint64_t first = bundle * kTileWidth;
+  const int whole = begin + static_cast<int>(entries.size());
+  CHECK(begin <= known && known < whole && whole <= kTileWidth);
+  const char* const frames = entries.front().data() - kFrameHeaderLength;
+  // Where the frame of entry `i` of the bundle begins.
+  const auto place = [&](int i) {
+    const std::string_view entry = entries[static_cast<size_t>(i - begin)];
+    return static_cast<size_t>(entry.data() - frames) - kFrameHeaderLength;
+  };
+  const size_t length = place(whole - 1) + kFrameHeaderLength + entries.back().size();
+  std::array<Hash, kTileWidth> stored_room;
+  std::array<Hash, kTileWidth> computed_room;
+  const auto stored = std::span(stored_room).first(static_cast<size_t>(whole - known));
+  const auto computed = std::span(computed_room).first(stored.size());
   RETURN_IF_ERROR(ReadNodes(0, first + static_cast<uint64_t>(known), stored));
-  HashLeafFrames(std::string_view(frames).substr(place(known)), computed);
-  if (computed != stored) {
-    const auto bad = std::mismatch(computed.begin(), computed.end(), stored.begin()).first;
+  HashLeafFrames({frames + place(known), length - place(known)}, computed);
+  const auto bad = std::mismatch(computed.begin(), computed.end(), stored.begin()).first;
+  if (bad != computed.end()) {
     const uint64_t index =
         first + static_cast<uint64_t>(known) + static_cast<uint64_t>(bad - computed.begin());
     return FailEntries(index, index + 1, "the hash is not the one in the tree");
   }
   // The offsets too, which later reads and all lengths are taken from.
-  ASSIGN_OR_RETURN(const uint64_t start,
-                   files_->FrameOffset(first + static_cast<uint64_t>(begin), size()));
   constexpr int kStride = static_cast<int>(kIndexStride);
-  for (int i = (begin + kStride - 1) / kStride * kStride; i < whole; i += kStride) {
+  std::array<uint64_t, kTileWidth / kIndexStride> rows_room;
+  const int first_row = (begin + kStride - 1) / kStride;
+  const int end_row = (whole + kStride - 1) / kStride;
+  const auto rows = std::span(rows_room).first(static_cast<size_t>(end_row - first_row));
+  RETURN_IF_ERROR(files_->ReadRows(first + static_cast<uint64_t>(first_row * kStride), rows));
+  for (int i = first_row * kStride; i < whole; i += kStride) {
     const uint64_t index = first + static_cast<uint64_t>(i);
-    ASSIGN_OR_RETURN(const uint64_t offset, files_->FrameOffset(index, size()));
-    if (offset != start + place(i))
+    if (rows[static_cast<size_t>(i / kStride - first_row)] != offset + place(i)) {
       return FailEntries(index, index + 1, "is not where its row says");
+    }
   }
   verified_->Add({kEntriesLevel, bundle, whole});
-  return frames.substr(place(from), place(to) - place(from));
+  return {};
 }
 
 // Lengths come from the index: to be believed once the bundle was verified, and its rows with it.
@@ -227,6 +234,38 @@ Result<std::string> Snapshot::Entry(uint64_t index) const {
   const auto entries = ParseFrames(frames, 1);
   if (!entries.has_value()) return FailEntries(index, index + 1, entries.error().message);
   return std::string(entries->front());
+}
+
+Result<std::span<const std::string_view>> Snapshot::Entries(std::span<const uint64_t> indexes,
+                                                            EntryBuffer* buffer) const {
+  buffer->lookups_.clear();
+  buffer->copies_.clear();
+  buffer->bytes_.clear();
+  buffer->entries_.resize(indexes.size());
+  for (size_t slot = 0; slot < indexes.size(); ++slot) {
+    const uint64_t index = indexes[slot];
+    if (const MappedSegment* const segment = files_->Mapped(index, size())) {
+      const TileId needed{kEntriesLevel, index / kTileWidth,
+                          static_cast<int>(index % kTileWidth) + 1};
+      if (!verified_->Covers(needed)) {
+        RETURN_IF_ERROR(VerifyBundle(needed.index, needed.width));
+      }
+      buffer->lookups_.push_back({segment, index % kSegmentEntries, &buffer->entries_[slot]});
+    } else {
+      ASSIGN_OR_RETURN(const std::string entry, Entry(index));
+      buffer->copies_.push_back({slot, buffer->bytes_.size()});
+      buffer->bytes_ += entry;
+    }
+  }
+  RETURN_IF_ERROR(FindMapped(buffer->lookups_));
+  // Only now do the copies stay where they are.
+  size_t end = buffer->bytes_.size();
+  for (size_t i = buffer->copies_.size(); i-- != 0;) {
+    const EntryBuffer::Copy& copy = buffer->copies_[i];
+    buffer->entries_[copy.slot] = {buffer->bytes_.data() + copy.begin, end - copy.begin};
+    end = copy.begin;
+  }
+  return std::span<const std::string_view>(buffer->entries_);
 }
 
 Result<uint64_t> Snapshot::EntryLength(uint64_t index) const {

@@ -11,7 +11,6 @@
 #ifndef LOGCORE_SNAPSHOT_H_
 #define LOGCORE_SNAPSHOT_H_
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -19,13 +18,16 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "logcore/edge.h"
 #include "logcore/log_files.h"
+#include "logcore/mapped_segments.h"
 #include "logcore/merkle.h"
 #include "logcore/result.h"
 #include "logcore/tile.h"
+#include "logcore/verified.h"
 
 namespace logcore {
 
@@ -39,23 +41,18 @@ struct Published {
   bool operator==(const Published&) const = default;
 };
 
-// Which tiles and bundles have been verified. A bit for each full one; a width for the partial one
-// at the right edge. Grows by 1 bit a tile. Any thread.
-class Verified {
- public:
-  // How many of the tile's (or bundle's) nodes (or entries) were verified, from its first on.
-  int Width(int level, uint64_t index) const;
-  bool Covers(const TileId& id) const { return id.width <= Width(id.level, id.index); }
-  void Add(const TileId& id);
-
+// Where Snapshot::Entries puts entries. To be used again: its memory is kept.
+class EntryBuffer {
  private:
-  struct Level {
-    std::vector<bool> full;
-    uint64_t edge_index = 0;
-    int edge_width = 0;
+  friend class Snapshot;
+  struct Copy {
+    size_t slot;
+    size_t begin;  // in bytes_
   };
-  mutable std::mutex mutex_;
-  std::array<Level, kTileLevels + 1> levels_;  // [0] is the bundles
+  std::vector<std::string_view> entries_;
+  std::vector<MappedLookup> lookups_;
+  std::vector<Copy> copies_;
+  std::string bytes_;
 };
 
 class Snapshot {
@@ -71,6 +68,11 @@ class Snapshot {
   Result<std::string> Tile(const TileId& id) const;    // hashes; level >= 0
   Result<std::string> Bundle(const TileId& id) const;  // frames; level == kEntriesLevel
   Result<std::string> Entry(uint64_t index) const;
+  // Many at once, in the order of `indexes`, which may repeat. With StoreOptions::map_segments not
+  // copied, and many times as fast. The views live until the buffer is used again, and as long as
+  // the buffer and the snapshot. Entries one after the other: scan.h.
+  Result<std::span<const std::string_view>> Entries(std::span<const uint64_t> indexes,
+                                                    EntryBuffer* buffer) const;
   Result<uint64_t> TileLength(const TileId& id) const;  // of tiles and of bundles, in bytes
   Result<uint64_t> EntryLength(uint64_t index) const;
   // Bytes [offset, offset + length) of the text of `log`; fewer only at its end.
@@ -82,12 +84,14 @@ class Snapshot {
   Result<Hash> Node(int height, uint64_t index) const;
 
  private:
-  // The partial tile of each level.
+  friend class Scan;
 
   Status ReadNodes(int level, uint64_t first, std::span<Hash> out) const;
   Result<const EdgeTiles*> VerifiedEdge() const;
   Result<std::string> ReadBundle(uint64_t bundle, int from, int to) const;
   Status VerifyBundle(uint64_t bundle, int width) const;
+  Status CheckBundle(uint64_t bundle, int begin, int known, uint64_t offset,
+                     std::span<const std::string_view> entries) const;
   Result<std::string> ReadEntries(uint64_t first, uint64_t end) const;
 
   const Published published_;

@@ -214,6 +214,7 @@ Result<std::unique_ptr<Store>> Store::Open(Disk* disk, Mode mode, const StoreOpt
 Status Store::OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool force_recovery) {
   const Access access = mode == Mode::kAppend ? Access::kReadWrite : Access::kRead;
   ASSIGN_OR_RETURN(files_, LogFiles::Open(disk, access));
+  if (options.map_segments) files_->MapSegments();
   ASSIGN_OR_RETURN(published_, PublishedFile::Open(disk, access));
   verified_ = std::make_shared<Verified>();
   if (mode == Mode::kReadOnly) {

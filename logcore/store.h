@@ -39,6 +39,10 @@ namespace logcore {
 struct StoreOptions {
   // POSIX seconds. Steps of the clock are taken in: a log's times never go back.
   std::function<int64_t()> clock;
+  // Snapshot::Entries finds entries of complete segments in memory (mmap). For programs that can
+  // take it: if a mapped file is cut short, or its disk fails, the process gets SIGBUS instead of
+  // an error. The mounted log never does this.
+  bool map_segments = false;
 };
 
 struct InitOptions {

@@ -17,7 +17,6 @@ namespace bench {
 namespace {
 
 using logcore::Sequencer;
-using logcore::Snapshot;
 using logcore::Store;
 
 // Ends the process as a kill would, inside a commit.
@@ -29,10 +28,6 @@ using logcore::Store;
   std::this_thread::sleep_for(std::chrono::milliseconds(10));
   std::fflush(stdout);
   _exit(0);
-}
-
-uint64_t CountLines(const std::string& text) {
-  return static_cast<uint64_t>(std::count(text.begin(), text.end(), '\n'));
 }
 
 }  // namespace
@@ -129,44 +124,6 @@ void MeasureOpening(const std::string& directory, uint64_t appends, bool crash) 
       .Print();
   if (crash) Die(open.store.get());
   MustBeWell(open.store->Close());
-}
-
-void MeasureStream(const std::string& directory, int scans, double seconds) {
-  const OpenStore open(directory, Store::Mode::kReadOnly);
-  const auto snapshot = Must(open.store->Latest());
-  std::vector<uint64_t> counts(static_cast<size_t>(scans));
-  const auto start = Clock::now();
-  std::vector<std::thread> threads;
-  for (uint64_t& count : counts) {
-    threads.emplace_back([&count, &snapshot, seconds, start] {
-      constexpr size_t kPiece = 256 << 10;
-      for (uint64_t offset = 0; offset < snapshot->LogLength() && SecondsSince(start) < seconds;
-           offset += kPiece) {
-        count += CountLines(Must(snapshot->Log(offset, kPiece)));
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  const double took = SecondsSince(start);
-  uint64_t all = 0;
-  for (const uint64_t count : counts) all += count;
-  if (all == 0) Fail("the log is empty");
-  Report().Rate(static_cast<double>(all), took).Print();
-}
-
-void MeasureRandom(const std::string& directory, double seconds) {
-  const OpenStore open(directory, Store::Mode::kReadOnly);
-  const auto snapshot = Must(open.store->Latest());
-  uint64_t state = 1;
-  uint64_t count = 0;
-  const auto start = Clock::now();
-  while (SecondsSince(start) < seconds) {
-    for (int i = 0; i < 64; ++i, ++count) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      Must(snapshot->Entry((state >> 16) % snapshot->size()));
-    }
-  }
-  Report().Rate(static_cast<double>(count), SecondsSince(start)).Print();
 }
 
 }  // namespace bench

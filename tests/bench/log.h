@@ -26,10 +26,6 @@ void MakeStore(const std::string& directory, size_t entry_length, uint64_t size,
 // the opening, microseconds of an append, anonymous memory. Then closes it, or dies as above.
 void MeasureOpening(const std::string& directory, uint64_t appends, bool crash);
 
-// Reads the store: all of its text from `scans` threads, or single entries at random: entries/s.
-void MeasureStream(const std::string& directory, int scans, double seconds);
-void MeasureRandom(const std::string& directory, double seconds);
-
 }  // namespace bench
 
 #endif  // TESTS_BENCH_LOG_H_

@@ -7,6 +7,7 @@
 #include "tests/bench/files.h"
 #include "tests/bench/limits.h"
 #include "tests/bench/log.h"
+#include "tests/bench/reading.h"
 #include "tests/bench/several.h"
 
 int main(int argc, char** argv) {

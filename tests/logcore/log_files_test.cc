@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <random>
@@ -270,6 +271,26 @@ TEST_F(LogFilesTest, NothingMayGoOnAfterTheEnd) {
     directory_.Write(name, before);
   }
   EXPECT_TRUE(writer.files()->CheckLengths(writer.end()).has_value());
+}
+
+TEST_F(LogFilesTest, RowsAreReadAtOnce) {
+  const ReferenceLog log = ReferenceLog::OfSize(700);
+  LogWriter writer(disk_.get());
+  ASSERT_TRUE(writer.Append(log, 700, 1).has_value());
+  std::array<uint64_t, 16> rows;
+  ASSERT_TRUE(writer.files()->ReadRows(256, rows).has_value());
+  for (uint64_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(rows[i], log.Frames(0, 256 + 16 * i).size());
+  }
+  EXPECT_TRUE(writer.files()->ReadRows(256, {}).has_value());
+  EXPECT_EQ(writer.files()->ReadRows(512, rows).error().code, Code::kCorrupt);  // 12 are there.
+  directory_.Flip("entries/0.index", 8 * 20);
+  EXPECT_EQ(writer.files()->ReadRows(256, rows).error().message,
+            "entries/0.index at byte 160: no possible offset");
+  std::string index = directory_.Read("entries/0.index");
+  StoreBigEndian<uint64_t>(20 * 16 * kFrameHeaderLength - 1, index.data() + 160);
+  directory_.Write("entries/0.index", index);
+  EXPECT_EQ(writer.files()->ReadRows(320, rows).error().code, Code::kCorrupt);
 }
 
 TEST_F(LogFilesTest, MissingAndShortFilesAreCorrupt) {

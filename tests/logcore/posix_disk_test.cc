@@ -71,6 +71,20 @@ TEST_F(PosixDiskTest, ReadsWhatWasWritten) {
   EXPECT_EQ(Read(*disk_->Open("entries/0", Access::kRead).value(), 3, 5), "hEllo");
 }
 
+TEST_F(PosixDiskTest, MapsBytesThatOutliveTheFile) {
+  auto file = disk_->Create("file", 0644).value();
+  const std::string bytes(10'000, 'm');
+  ASSERT_TRUE(file->WriteAt(0, bytes).has_value());
+  EXPECT_EQ(file->Map(10'001).error().code, Code::kInvalid);
+  EXPECT_EQ(file->Map(10'001).error().message, "map file: it is shorter");
+  const auto whole = file->Map(10'000).value();
+  const auto part = disk_->Open("file", Access::kRead).value()->Map(4097).value();
+  file.reset();
+  std::filesystem::remove(directory_.path() / "file");
+  EXPECT_EQ(std::string_view(whole.get(), 10'000), bytes);
+  EXPECT_EQ(std::string_view(part.get(), 4097), bytes.substr(0, 4097));
+}
+
 TEST_F(PosixDiskTest, AFileOpenedForReadingIsNotWritten) {
   disk_->Create("file", 0644).value();
   const auto file = disk_->Open("file", Access::kRead).value();

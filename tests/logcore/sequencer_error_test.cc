@@ -63,6 +63,9 @@ class FaultyFile final : public File {
     return file_->Sync();
   }
   Result<uint64_t> Length() const override { return file_->Length(); }
+  Result<std::shared_ptr<const char>> Map(uint64_t length) const override {
+    return file_->Map(length);
+  }
   Status Lock(int which) override { return file_->Lock(which); }
   void Unlock(int which) override { file_->Unlock(which); }
 

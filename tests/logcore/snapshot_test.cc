@@ -33,14 +33,9 @@ class SnapshotTest : public testing::Test {
   // The newest state as a snapshot with fresh or given memory of what was verified.
   std::unique_ptr<Snapshot> Take(std::shared_ptr<Verified> verified = nullptr) {
     if (verified == nullptr) verified = std::make_shared<Verified>();
-    const Published published{.sequence = 1,
-                              .head = writer_->range().Head(),
-                              .frames_end = writer_->end().frames_end,
-                              .time = writer_->end().time,
-                              .note = "a note"};
     // A reader of its own: it must not know more than the files say.
-    return std::make_unique<Snapshot>(published, LogFiles::Open(disk_.get(), Access::kRead).value(),
-                                      verified);
+    return std::make_unique<Snapshot>(writer_->published(),
+                                      LogFiles::Open(disk_.get(), Access::kRead).value(), verified);
   }
 
   const TempDirectory directory_;
@@ -314,29 +309,6 @@ TEST_F(SnapshotTest, TheFirstReadOfATileCosts) {
     if (first.empty()) first = bytes;
     EXPECT_TRUE(bytes == first);
   }
-}
-
-TEST(VerifiedTest, KnowsFullTilesAndOneEdge) {
-  Verified verified;
-  EXPECT_FALSE(verified.Covers({0, 0, 1}));
-  verified.Add({0, 5, kTileWidth});
-  EXPECT_TRUE(verified.Covers({0, 5, kTileWidth}));
-  EXPECT_TRUE(verified.Covers({0, 5, 1}));
-  EXPECT_FALSE(verified.Covers({0, 4, 1}));
-  EXPECT_FALSE(verified.Covers({0, 6, 1}));
-  EXPECT_FALSE(verified.Covers({1, 5, 1}));
-  EXPECT_FALSE(verified.Covers({kEntriesLevel, 5, 1}));
-  verified.Add({0, 6, 10});
-  verified.Add({0, 6, 9});
-  EXPECT_TRUE(verified.Covers({0, 6, 10}));
-  EXPECT_FALSE(verified.Covers({0, 6, 11}));
-  verified.Add({0, 7, 3});
-  verified.Add({0, 6, 200});  // An older snapshot's.
-  EXPECT_TRUE(verified.Covers({0, 7, 3}));
-  EXPECT_FALSE(verified.Covers({0, 7, 4}));
-  EXPECT_FALSE(verified.Covers({0, 6, 1}));
-  verified.Add({kEntriesLevel, 0, kTileWidth});
-  EXPECT_TRUE(verified.Covers({kEntriesLevel, 0, 256}));
 }
 
 TEST_F(SnapshotTest, ManyReadersWhileTheLogGrows) {

@@ -57,7 +57,7 @@ enum class SimKind {
   kAllocate,
   kReleaseUnused,
   kSync,
-  kRead,  // ReadAt, Open, List, Length, Info: counted only if CountReads() was asked for
+  kRead,  // ReadAt, Open, List, Length, Map, Info: counted only if CountReads() was asked for
 };
 std::string_view SimKindName(SimKind kind);
 

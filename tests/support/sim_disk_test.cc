@@ -46,6 +46,9 @@ TEST_F(SimDiskTest, ReadsWhatWasWritten) {
   EXPECT_EQ(file_->ReadAt(9998, bytes.data(), 5).value(), 4u);
   EXPECT_EQ(bytes, "oxyz?");
   EXPECT_EQ(file_->Length().value(), 10002u);
+  const auto mapped = file_->Map(10002).value();
+  EXPECT_EQ(std::string_view(mapped.get(), 10002), machine_.Cached("a"));
+  EXPECT_EQ(file_->Map(10003).error().code, Code::kInvalid);
   EXPECT_EQ(file_->ReadAt(10002, bytes.data(), 5).value(), 0u);
   // Past the end: zeros between.
   ASSERT_TRUE(file_->WriteAt(20000, "e").has_value());

@@ -111,6 +111,18 @@ class SimFile : public File {
     return machine_->inodes_[inode_].cache.length();
   }
 
+  // The bytes as they are now: nobody writes them any more.
+  Result<std::shared_ptr<const char>> Map(uint64_t length) const override {
+    const auto verdict = Begin(SimKind::kRead);
+    if (verdict.error) return tl::unexpected<Error>(*verdict.error);
+    const std::lock_guard lock(machine_->mutex_);
+    const SimBytes& cache = machine_->inodes_[inode_].cache;
+    if (cache.length() < length) return Fail(Code::kInvalid, "map " + name_ + ": it is shorter");
+    const auto bytes = std::make_shared<std::string>(length, '\0');
+    cache.Read(0, bytes->data(), length);
+    return std::shared_ptr<const char>(bytes, bytes->data());
+  }
+
   Status Lock(int which) override {
     return machine_->Lock({this, process_, std::this_thread::get_id()}, name_, inode_, which);
   }

@@ -16,6 +16,7 @@
 
 #include "logcore/log_files.h"
 #include "logcore/posix_disk.h"
+#include "logcore/snapshot.h"
 #include "tests/support/reference_log.h"
 
 namespace tlogfs_test {
@@ -79,6 +80,14 @@ class LogWriter {
     return {};
   }
 
+  // All that was appended, as if it had been published.
+  logcore::Published published() const {
+    return {.sequence = 1,
+            .head = range_.Head(),
+            .frames_end = end_.frames_end,
+            .time = end_.time,
+            .note = "a note"};
+  }
   const logcore::LogEnd& end() const { return end_; }
   const logcore::CompactRange& range() const { return range_; }
   std::shared_ptr<logcore::LogFiles> files() const { return files_; }
