@@ -127,7 +127,7 @@ Result<struct stat> Filesystem::StatOf(const Node& node, const Snapshot& snapsho
 
 Result<fuse_entry_param> Filesystem::EntryOf(Node node, const Snapshot& snapshot) {
   const Nature nature = NatureOf(node.kind);
-  if (nature == Nature::kAppend) node.index = ++newest_opening_;
+  if (nature == Nature::kAppend) node.index = openings_.Next();
   fuse_entry_param entry{};
   ASSIGN_OR_RETURN(entry.attr, StatOf(node, snapshot));
   entry.ino = NodeNumber(node);
@@ -185,6 +185,7 @@ void Filesystem::Open(Request& request, fuse_ino_t number, fuse_file_info* info)
   if (NatureOf(node->kind) != Nature::kAppend) return OpenToRead(request, *node, *info);
   if (appends_ == nullptr) return request.Answer(ESTALE);
   const Framing framing = node->kind == Kind::kAdd ? Framing::kLines : Framing::kBundle;
+  openings_.Opened(node->index);
   appends_->Open(std::move(request), framing, *info);
 }
 
@@ -242,7 +243,10 @@ void Filesystem::Fsync(Request& request, fuse_ino_t number, int /*data_only*/,
 
 void Filesystem::Release(Request& request, fuse_ino_t number, fuse_file_info* info) {
   const std::optional<Node> node = ParseNodeNumber(number);
-  if (IsAppend(node)) appends_->Release(info->fh);
+  if (IsAppend(node)) {
+    appends_->Release(info->fh);
+    openings_.Closed(node->index);
+  }
   if (node && NatureOf(node->kind) == Nature::kVersion) checkpoints_.Remove(info->fh);
   request.Answer(0);
 }

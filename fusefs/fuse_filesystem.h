@@ -19,13 +19,13 @@
 
 #include <sys/stat.h>
 
-#include <atomic>
 #include <memory>
 #include <string>
 
 #include "fusefs/fuse_append.h"
 #include "fusefs/fuse_request.h"
 #include "fusefs/fuse_session.h"
+#include "fusefs/openings.h"
 #include "fusefs/table.h"
 #include "fusefs/tree.h"
 #include "fusefs/view.h"
@@ -90,7 +90,7 @@ class Filesystem {
   const mode_t append_mode_;
   View view_;
   const std::unique_ptr<Appends> appends_;       // none when read-only
-  std::atomic<uint64_t> newest_opening_ = 0;     // index of the newest node of kAppend
+  Openings openings_;                            // the indexes of the nodes of kAppend
   Table<const logcore::Published> checkpoints_;  // open ones
 };
 
