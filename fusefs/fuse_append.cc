@@ -134,7 +134,7 @@ void Appends::ParkWrite(Request request, const OpenFilePtr& open, Piece piece) {
       return;
     }
   }
-  // Here, if nobody else does: the other thread serves meanwhile.
+  // Here, if nobody else does: other threads serve meanwhile.
   sequencer_->CommitHere();
 }
 

@@ -147,7 +147,9 @@ tl::unexpected<logcore::Error> Failed(const char* what, int error) {
 
 }  // namespace
 
-// Two threads serve, each in a blocking read of the kernel's next request: it wakes one of them.
+// Three threads serve, each in a blocking read of the kernel's next request: it wakes one of them.
+// While one commits, which may take as long as the disk does, and one waits for a page of a file,
+// there is one left.
 // The thread of Run attends to all else. To end a thread that is in read(2), it is sent a signal of
 // no effect, again and again, as the signal may come just before the read.
 class FuseSession::Impl {
@@ -172,7 +174,7 @@ class FuseSession::Impl {
 
   Status Run(const std::function<void()>& ready) {
     const WakeSignal signal;
-    std::array<Worker, 2> workers;
+    std::array<Worker, 3> workers;
     Status status;
     try {
       for (Worker& worker : workers) worker.thread = std::thread([&] { Serve(&worker); });

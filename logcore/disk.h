@@ -29,6 +29,8 @@ class File {
 
   // Reads into `out` up to `length` bytes from `offset` on. Fewer only at the end of the file.
   virtual Result<size_t> ReadAt(uint64_t offset, char* out, size_t length) const = 0;
+  // A hint: these bytes will be read soon, and may be fetched meanwhile.
+  virtual void WillRead(uint64_t /*offset*/, uint64_t /*length*/) const {}
   // Writes all of `bytes`, or fails; the file grows as needed.
   virtual Status WriteAt(uint64_t offset, std::string_view bytes) = 0;
   // Reserves room for the first `length` bytes, so that writing them cannot fail with kNoSpace. The

@@ -106,6 +106,11 @@ class PosixFile final : public File {
     return done;
   }
 
+  void WillRead(uint64_t offset, uint64_t length) const override {
+    posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(length),
+                  POSIX_FADV_WILLNEED);
+  }
+
   Status WriteAt(uint64_t offset, std::string_view bytes) override {
     size_t done = 0;
     while (done < bytes.size()) {

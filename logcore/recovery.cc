@@ -108,6 +108,7 @@ Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& p
   std::optional<uint64_t> base_sequence;
   if (head != nullptr) base_sequence = head->base.sequence;
   ASSIGN_OR_RETURN(Base base, ReadBase(*journal, base_sequence));
+  journal->WillRead(kRecordsStart, base.journal_length - kRecordsStart);  // all of it, in the end
   // A death alone loses nothing that was written: only the record under way is to be looked at.
   const bool from_base = from == RecoverFrom::kBase;
   CHECK(from_base || head != nullptr);
