@@ -110,17 +110,20 @@ class Machine:
                     child.kill()
 
     @staticmethod
-    def _result(child, stdin=None, json_wanted=True):
+    def _output(child, stdin=None):
         out, err = child.communicate(stdin)
-        command = " ".join(child.args)
         if child.returncode != 0:
-            raise Broken(f"{command}: {err.strip() or child.returncode}")
+            raise Broken(f"{' '.join(child.args)}: {err.strip() or child.returncode}")
+        return out
+
+    def _result(self, child, stdin=None, json_wanted=True):
+        out = self._output(child, stdin)
         if not json_wanted:
             return None
         try:
             return json.loads(out.splitlines()[-1])
         except (ValueError, IndexError) as error:
-            raise Broken(f"{command}: gives no figures: {out!r}") from error
+            raise Broken(f"{' '.join(child.args)}: gives no figures: {out!r}") from error
 
     def run(self, command, stdin=None, json_wanted=True):
         """The line of JSON that a program prints."""
@@ -129,6 +132,12 @@ class Machine:
 
     def bench(self, *arguments, stdin=None):
         return self.run([self.build / "bench", *arguments], stdin)
+
+    def at_once(self, *commands):
+        """Runs programs at the same time: what each of them prints."""
+        with contextlib.ExitStack() as stack:
+            children = [stack.enter_context(self._child(command)) for command in commands]
+            return [self._output(child) for child in children]
 
     def fresh(self, command, *arguments):
         """A measurement of `bench` that makes its files anew."""

@@ -2,11 +2,12 @@
 
 from .flumelog import flumelog
 from .immuta import immuta
+from .leafcreators import leafcreators
 from .mount import asynchronous, copies, lines
 from .process import batches, one_at_a_time, tessera, threads
 from .reads import reads
 from .several import several
 from .sizes import sizes
 
-ALL = [batches, tessera, one_at_a_time, threads, several, lines, asynchronous, copies, reads,
-       sizes, flumelog, immuta]
+ALL = [batches, tessera, one_at_a_time, threads, several, leafcreators,
+       lines, asynchronous, copies, reads, sizes, flumelog, immuta]
