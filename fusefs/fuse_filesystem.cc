@@ -75,6 +75,7 @@ Filesystem::Filesystem(logcore::Store* store, logcore::Sequencer* sequencer,
     : store_(store),
       source_(options.source),
       read_only_(options.read_only),
+      static_site_(options.static_site),
       uid_(options.uid.value_or(getuid())),
       gid_(options.gid.value_or(getgid())),
       file_mode_(S_IFREG | (0444 & ~options.umask.value_or(0))),
@@ -99,10 +100,11 @@ void Filesystem::Init(fuse_conn_info* connection) {
   Disable(connection, FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
   Disable(connection, FUSE_CAP_ASYNC_DIO | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_AUTO_INVAL_DATA);
   if (read_only_) connection->want |= connection->capable & FUSE_CAP_EXPORT_SUPPORT;
+  kernel_opens_ = static_site_ && (connection->capable & FUSE_CAP_NO_OPEN_SUPPORT) != 0;
 }
 
 Shape Filesystem::ShapeOf(const Snapshot& snapshot) const {
-  return {.size = snapshot.size(), .appendable = !read_only_};
+  return {.size = snapshot.size(), .appendable = !read_only_, .static_site = static_site_};
 }
 
 Result<struct stat> Filesystem::StatOf(const Node& node, const Snapshot& snapshot) {
@@ -130,6 +132,7 @@ Result<fuse_entry_param> Filesystem::EntryOf(Node node, const Snapshot& snapshot
   if (nature == Nature::kAppend) node.index = openings_.Next();
   fuse_entry_param entry{};
   ASSIGN_OR_RETURN(entry.attr, StatOf(node, snapshot));
+  RETURN_IF_ERROR(view_.Remember(node, snapshot));
   entry.ino = NodeNumber(node);
   entry.entry_timeout = TrustIn(node.kind).name;
   entry.attr_timeout = TrustIn(node.kind).attributes;
@@ -154,7 +157,12 @@ void Filesystem::Lookup(Request& request, fuse_ino_t parent, const char* name) {
   if (!node) return request.Answer(ENOENT);
   const Result<fuse_entry_param> entry = EntryOf(*node, **snapshot);
   if (!entry.has_value()) return request.Answer(entry.error());
-  request.AnswerEntry(*entry);
+  if (!request.AnswerEntry(*entry)) view_.Forget(*node, 1);
+}
+
+void Filesystem::Forget(Request& request, fuse_ino_t number, uint64_t times) {
+  if (const std::optional<Node> node = ParseNodeNumber(number)) view_.Forget(*node, times);
+  request.AnswerNothing();
 }
 
 void Filesystem::Getattr(Request& request, fuse_ino_t number, fuse_file_info* /*info*/) {
@@ -193,18 +201,12 @@ void Filesystem::OpenToRead(Request& request, const Node& node, fuse_file_info i
   if ((info.flags & O_ACCMODE) != O_RDONLY || (info.flags & O_TRUNC) != 0) {
     return request.Answer(EROFS);
   }
-  const Nature nature = NatureOf(node.kind);
+  if (kernel_opens_) return request.Answer(ENOSYS);
+  const bool grows = NatureOf(node.kind) == Nature::kGrowing;
   info.noflush = 1;
-  info.direct_io = nature == Nature::kGrowing;
-  info.keep_cache = nature != Nature::kGrowing;
-  if (nature == Nature::kVersion) {
-    const auto snapshot = store_->Latest();
-    if (!snapshot.has_value()) return request.Answer(snapshot.error());
-    auto checkpoint = view_.Checkpoint(node, **snapshot);
-    if (!checkpoint.has_value()) return AnswerLost(request, checkpoint.error());
-    info.fh = checkpoints_.Add(std::move(*checkpoint));
-  }
-  if (!request.AnswerOpen(info) && nature == Nature::kVersion) checkpoints_.Remove(info.fh);
+  info.direct_io = grows;
+  info.keep_cache = !grows;
+  request.AnswerOpen(info);
 }
 
 void Filesystem::Read(Request& request, fuse_ino_t number, size_t length, off_t offset,
@@ -212,14 +214,10 @@ void Filesystem::Read(Request& request, fuse_ino_t number, size_t length, off_t 
   const std::optional<Node> node = ParseNodeNumber(number);
   if (!node) return request.Answer(ESTALE);
   if (IsAppend(node)) return appends_->Read(std::move(request), info->fh, length);
-  const auto from = static_cast<uint64_t>(offset);
-  if (const auto open = checkpoints_.Find(info->fh); open && node->kind == Kind::kCheckpoint) {
-    const std::string_view note = open->note;
-    return request.AnswerBytes(from < note.size() ? note.substr(from, length) : "");
-  }
   const auto snapshot = store_->Latest();
   if (!snapshot.has_value()) return request.Answer(snapshot.error());
-  const Result<std::string> bytes = view_.Read(*node, **snapshot, from, length);
+  const Result<std::string> bytes =
+      view_.Read(*node, **snapshot, static_cast<uint64_t>(offset), length);
   if (!bytes.has_value()) return AnswerLost(request, bytes.error());
   request.AnswerBytes(*bytes);
 }
@@ -231,7 +229,7 @@ void Filesystem::Write(Request& request, fuse_ino_t number, const char* bytes, s
 }
 
 void Filesystem::Flush(Request& request, fuse_ino_t number, fuse_file_info* info) {
-  if (!IsAppend(ParseNodeNumber(number))) return request.Answer(0);
+  if (!IsAppend(ParseNodeNumber(number))) return request.Answer(kernel_opens_ ? ENOSYS : 0);
   appends_->Flush(std::move(request), info->fh);
 }
 
@@ -247,7 +245,6 @@ void Filesystem::Release(Request& request, fuse_ino_t number, fuse_file_info* in
     appends_->Release(info->fh);
     openings_.Closed(node->index);
   }
-  if (node && NatureOf(node->kind) == Nature::kVersion) checkpoints_.Remove(info->fh);
   request.Answer(0);
 }
 
@@ -313,7 +310,9 @@ size_t Filesystem::AddName(Request& request, const Child& child, bool plus,
     const Result<fuse_entry_param> found = EntryOf(child.node, snapshot);
     if (found.has_value()) entry = *found;
   }
-  return fuse_add_direntry_plus(request.get(), to, room, name, &entry, next);
+  const size_t taken = fuse_add_direntry_plus(request.get(), to, room, name, &entry, next);
+  if (entry.ino != 0 && taken > room) view_.Forget(child.node, 1);
+  return taken;
 }
 
 void Filesystem::Statfs(Request& request, fuse_ino_t /*number*/) {

@@ -11,6 +11,10 @@
 //                                        holds the node's lock during a write that waits
 //   no such     not: a name that will exist appears the moment it is true
 //
+// A static mount has no file that is not cached, so that opening one needs no answer: it is ENOSYS,
+// which the kernel takes as "never ask again" (no OPEN, FLUSH or RELEASE). OPENDIR is not: the
+// kernel would then keep listings, and they grow more than once in a second.
+//
 // Any thread; operations take one snapshot of the log each, and nothing blocks but reads of its
 // files. Tested by tests/mount.
 
@@ -19,6 +23,7 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -26,7 +31,6 @@
 #include "fusefs/fuse_request.h"
 #include "fusefs/fuse_session.h"
 #include "fusefs/openings.h"
-#include "fusefs/table.h"
 #include "fusefs/tree.h"
 #include "fusefs/view.h"
 #include "logcore/snapshot.h"
@@ -45,6 +49,7 @@ class Filesystem {
   // What the operations do; the names are libfuse's.
   void Init(fuse_conn_info* connection);
   void Lookup(Request& request, fuse_ino_t parent, const char* name);
+  void Forget(Request& request, fuse_ino_t number, uint64_t times);
   void Getattr(Request& request, fuse_ino_t number, fuse_file_info* info);
   void Setattr(Request& request, fuse_ino_t number, struct stat* wanted, int what,
                fuse_file_info* info);
@@ -74,6 +79,7 @@ class Filesystem {
 
   Shape ShapeOf(const logcore::Snapshot& snapshot) const;
   logcore::Result<struct stat> StatOf(const Node& node, const logcore::Snapshot& snapshot);
+  // For the kernel, which will say when it forgets the node. If it is not told: view_.Forget.
   logcore::Result<fuse_entry_param> EntryOf(Node node, const logcore::Snapshot& snapshot);
   void OpenToRead(Request& request, const Node& node, fuse_file_info info);
   void List(Request& request, fuse_ino_t number, size_t length, off_t cookie, bool plus);
@@ -83,15 +89,16 @@ class Filesystem {
   logcore::Store* const store_;
   const std::string source_;
   const bool read_only_;
+  const bool static_site_;
+  std::atomic<bool> kernel_opens_ = false;  // ENOSYS for OPEN; set by Init, which comes first
   const uid_t uid_;
   const gid_t gid_;
   const mode_t file_mode_;
   const mode_t directory_mode_;
   const mode_t append_mode_;
   View view_;
-  const std::unique_ptr<Appends> appends_;       // none when read-only
-  Openings openings_;                            // the indexes of the nodes of kAppend
-  Table<const logcore::Published> checkpoints_;  // open ones
+  const std::unique_ptr<Appends> appends_;  // none when read-only
+  Openings openings_;                       // the indexes of the nodes of kAppend
 };
 
 }  // namespace fusefs

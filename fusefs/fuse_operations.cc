@@ -36,6 +36,7 @@ fuse_lowlevel_ops Filesystem::Operations() {
   fuse_lowlevel_ops operations{};
   operations.init = InitConnection;
   operations.lookup = Call<&Filesystem::Lookup>;
+  operations.forget = Call<&Filesystem::Forget>;
   operations.getattr = Call<&Filesystem::Getattr>;
   operations.setattr = Call<&Filesystem::Setattr>;
   operations.open = Call<&Filesystem::Open>;

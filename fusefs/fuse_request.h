@@ -40,7 +40,10 @@ class Request {
   // An errno; 0 is success.
   void Answer(int error) { fuse_reply_err(Take(), error); }
   void Answer(const logcore::Error& error) { Answer(ErrnoOf(error.code)); }
-  void AnswerEntry(const fuse_entry_param& entry) { fuse_reply_entry(Take(), &entry); }
+  // Of FORGET, which nobody waits for.
+  void AnswerNothing() { fuse_reply_none(Take()); }
+  // False if the kernel did not take it: then it does not know the node either.
+  bool AnswerEntry(const fuse_entry_param& entry) { return fuse_reply_entry(Take(), &entry) == 0; }
   void AnswerAttributes(const struct stat& attributes, double timeout) {
     fuse_reply_attr(Take(), &attributes, timeout);
   }

@@ -302,6 +302,7 @@ Result<std::unique_ptr<FuseSession>> FuseSession::Mount(logcore::Store* store,
                                                         logcore::Sequencer* sequencer,
                                                         const SessionOptions& options) {
   CHECK(options.read_only == (sequencer == nullptr));
+  CHECK(options.read_only || !options.static_site);
   // The program makes no such store; others, with the library, may.
   if (!options.read_only &&
       store->max_batch_length() < logcore::kFrameHeaderLength + logcore::kMaxEntryLength) {

@@ -25,6 +25,7 @@ struct SessionOptions {
   std::string source;  // what mount(8) and df show: the store's path
   std::string mountpoint;
   bool read_only = false;    // no `add`, no `add.bundle`
+  bool static_site = false;  // read-only, of `checkpoint`, `tile` and `vkey` alone, for web servers
   bool async = false;        // write(2) returns once sequenced; fsync and close still wait
   std::optional<uid_t> uid;  // owner of everything; by default who mounts
   std::optional<gid_t> gid;

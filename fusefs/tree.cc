@@ -127,10 +127,8 @@ std::optional<Child> ListShard(const Node& shard, uint64_t cookie, const Shape& 
 // ---- The other directories.
 
 std::optional<Node> TopNode(const TopName& top, const Shape& shape) {
-  const bool appends = NatureOf(top.kind) == Nature::kAppend;
-  if (appends && !shape.appendable) return std::nullopt;
   const Node node{.kind = top.kind, .index = top.kind == Kind::kCheckpoint ? shape.size : 0};
-  if (!HasNumber(node)) return std::nullopt;
+  if (!Exists(node, shape)) return std::nullopt;
   return node;
 }
 
@@ -189,6 +187,27 @@ std::optional<Child> ListPartial(const Node& directory, uint64_t cookie, const S
   return Child{std::to_string(width), *tile, 1};
 }
 
+// What clients of tlog-tiles read, and the directories above it.
+bool IsOfSite(Kind kind) {
+  switch (kind) {
+    case Kind::kRoot:
+    case Kind::kCheckpoint:
+    case Kind::kVkey:
+    case Kind::kTileDirectory:
+    case Kind::kTileShard:
+    case Kind::kPartialDirectory:
+    case Kind::kTile:
+      return true;
+    case Kind::kAdd:
+    case Kind::kAddBundle:
+    case Kind::kLog:
+    case Kind::kEntryShard:
+    case Kind::kEntry:
+      return false;
+  }
+  return false;
+}
+
 }  // namespace
 
 Nature NatureOf(Kind kind) {
@@ -215,7 +234,7 @@ Nature NatureOf(Kind kind) {
 }
 
 bool Exists(const Node& node, const Shape& shape) {
-  if (!HasNumber(node)) return false;
+  if (!HasNumber(node) || (shape.static_site && !IsOfSite(node.kind))) return false;
   switch (node.kind) {
     case Kind::kRoot:
     case Kind::kTileDirectory:

@@ -37,8 +37,9 @@ Nature NatureOf(Kind kind);
 
 // The log as the tree sees it.
 struct Shape {
-  uint64_t size = 0;        // entries
-  bool appendable = false;  // there are `add` and `add.bundle`
+  uint64_t size = 0;         // entries
+  bool appendable = false;   // there are `add` and `add.bundle`
+  bool static_site = false;  // there are `checkpoint`, `tile` and `vkey` alone
 };
 
 // Whether the node is part of the tree. A checkpoint is if it is not ahead of the log.

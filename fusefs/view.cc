@@ -14,6 +14,7 @@ using logcore::Fail;
 using logcore::Published;
 using logcore::Result;
 using logcore::Snapshot;
+using logcore::Status;
 
 tl::unexpected<logcore::Error> NoSuchNode() {
   return Fail(Code::kNotFound, "no such file in this log");
@@ -102,6 +103,14 @@ Result<std::string> View::ReadBundle(const Node& node, const Snapshot& snapshot,
 Result<std::shared_ptr<const Published>> View::Checkpoint(const Node& node,
                                                           const Snapshot& snapshot) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  return FindCheckpoint(node, snapshot);
+}
+
+Result<std::shared_ptr<const Published>> View::FindCheckpoint(const Node& node,
+                                                              const Snapshot& snapshot) {
+  if (const auto known = known_.find(node.index); known != known_.end()) {
+    return known->second.checkpoint;
+  }
   if (const auto found = checkpoints_.find(node.index); found != checkpoints_.end()) {
     return found->second;
   }
@@ -110,6 +119,25 @@ Result<std::shared_ptr<const Published>> View::Checkpoint(const Node& node,
   checkpoints_.emplace(node.index, checkpoint);
   if (checkpoints_.size() > kMaxCheckpoints) checkpoints_.erase(checkpoints_.begin());
   return checkpoint;
+}
+
+Status View::Remember(const Node& node, const Snapshot& snapshot) {
+  if (node.kind != Kind::kCheckpoint) return {};
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ASSIGN_OR_RETURN(auto checkpoint, FindCheckpoint(node, snapshot));
+  Known& known = known_[node.index];
+  known.checkpoint = std::move(checkpoint);
+  ++known.times;
+  return {};
+}
+
+void View::Forget(const Node& node, uint64_t times) {
+  if (node.kind != Kind::kCheckpoint) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto known = known_.find(node.index);
+  if (known == known_.end()) return;
+  known->second.times -= std::min(times, known->second.times);
+  if (known->second.times == 0) known_.erase(known);
 }
 
 std::shared_ptr<const std::string> View::FindLongFile(uint64_t number) {

@@ -1,8 +1,9 @@
 // View: the bytes, lengths and times of nodes, from a snapshot of the log. What there is and what
 // it is called is tree.h.
 //
-// It also remembers, for as long as anybody could still ask for them, the checkpoints that it
-// showed: a node of `checkpoint` is one version, and is served after the next one is published.
+// It also remembers the checkpoints that it showed: a node of `checkpoint` is one version, and is
+// served after the next one is published, for as long as the kernel knows the node (an open file
+// is enough for that). Nothing else of the mount has to be remembered.
 //
 // Any thread. Tested by tests/fusefs/view_test.cc.
 
@@ -22,8 +23,8 @@
 
 namespace fusefs {
 
-// The newest versions of `checkpoint` that stay open to those who looked one up but did not open
-// it.
+// The newest versions of `checkpoint` that stay although the kernel has forgotten them: an NFS
+// client may still have their numbers.
 inline constexpr size_t kMaxCheckpoints = 4096;
 // Bundles longer than this are read whole and kept while they are being read in pieces: a bundle is
 // verified as a whole, and can have 16 MiB.
@@ -44,24 +45,36 @@ class View {
   // Bytes [offset, offset + length) of a file; fewer only at its end. Not of kAppend.
   logcore::Result<std::string> Read(const Node& node, const logcore::Snapshot& snapshot,
                                     uint64_t offset, size_t length);
-  // One version of `checkpoint`, to hold on to. The snapshot's own is remembered.
+  // One version of `checkpoint`. The snapshot's own is remembered.
   logcore::Result<std::shared_ptr<const logcore::Published>> Checkpoint(
       const Node& node, const logcore::Snapshot& snapshot);
+  // The kernel is being told of the node, once more; Forget is what it says, or that it was not
+  // told after all.
+  logcore::Status Remember(const Node& node, const logcore::Snapshot& snapshot);
+  void Forget(const Node& node, uint64_t times);
 
  private:
   struct LongFile {
     uint64_t number = 0;  // of its node
     std::shared_ptr<const std::string> bytes;
   };
+  struct Known {
+    std::shared_ptr<const logcore::Published> checkpoint;
+    uint64_t times = 0;  // how often the kernel was told of it
+  };
 
+  logcore::Result<std::shared_ptr<const logcore::Published>> FindCheckpoint(
+      const Node& node, const logcore::Snapshot& snapshot);  // with the lock
   logcore::Result<std::string> ReadBundle(const Node& node, const logcore::Snapshot& snapshot,
                                           uint64_t offset, size_t length);
   std::shared_ptr<const std::string> FindLongFile(uint64_t number);
   void KeepLongFile(LongFile file);
 
   const std::string vkey_line_;
-  std::mutex mutex_;                                                           // guards all below
-  std::map<uint64_t, std::shared_ptr<const logcore::Published>> checkpoints_;  // by size
+  std::mutex mutex_;  // guards all below
+  // By size: the newest ones that were shown, and those that the kernel knows.
+  std::map<uint64_t, std::shared_ptr<const logcore::Published>> checkpoints_;
+  std::map<uint64_t, Known> known_;
   std::array<LongFile, 2> long_files_;  // most recently read first
 };
 

@@ -41,6 +41,7 @@ fusefs::SessionOptions MakeSessionOptions(const MountOptions& options, const Mou
   return fusefs::SessionOptions{.source = paths.store,
                                 .mountpoint = paths.mountpoint,
                                 .read_only = options.read_only,
+                                .static_site = options.static_site,
                                 .async = options.async,
                                 .uid = options.uid,
                                 .gid = options.gid,

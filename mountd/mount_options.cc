@@ -124,7 +124,9 @@ Status ParseWord(std::string_view word, MountOptions* options) {
   }
   if (word == "remount") return Bad(word, "not possible; unmount, and mount again");
   if (word == "ro" || word == "rw") {
-    options->read_only = word == "ro";
+    options->read_only = word == "ro" || options->static_site;
+  } else if (word == "static") {
+    options->static_site = options->read_only = true;
   } else if (word == "async") {
     options->async = true;
   } else if (Contains(kPassedOn, word)) {
@@ -148,6 +150,7 @@ Status ParseMountOptions(std::string_view list, MountOptions* options) {
 std::string_view MountOptionsHelp() {
   return R"(Options of -o:
   ro                      No add, no add.bundle; needs no key, and read permission only
+  static                  For web servers: ro, and checkpoint, tile/ and vkey alone
   allow_other             Other users may use the mount, as the modes allow
   uid=N, gid=N            Owner and group of every file (default: who mounts)
   umask=OCTAL             Permissions to take off all modes

@@ -1,7 +1,7 @@
 // Options of a mount: the words after -o. A list with three kinds of words, and everything else is
 // an error: a misspelt option must not quietly become a mount without it.
 //
-//   ours           ro, async, uid=, gid=, umask=, mode=, checkpoint_interval=
+//   ours           ro, static, async, uid=, gid=, umask=, mode=, checkpoint_interval=
 //   passed on      allow_other, nodev, context=, ...   to libfuse and the kernel
 //   ignored        nofail, user, x-systemd..., ...     what mount(8) hands to every helper
 //
@@ -26,6 +26,7 @@ inline constexpr std::chrono::milliseconds kMaxCheckpointInterval = std::chrono:
 
 struct MountOptions {
   bool read_only = false;
+  bool static_site = false;  // which is read-only, too
   bool async = false;
   std::optional<uid_t> uid;
   std::optional<gid_t> gid;
@@ -36,6 +37,7 @@ struct MountOptions {
 };
 
 // Adds the words of `list` to `options`; of two that contradict each other the later one counts.
+// But mount(8) says `rw` to all helpers, anywhere: it does not take `static` back.
 logcore::Status ParseMountOptions(std::string_view list, MountOptions* options);
 
 // For --help.

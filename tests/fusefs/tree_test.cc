@@ -207,6 +207,26 @@ TEST(Tree, ReadOnlyHasNothingToAppendTo) {
   EXPECT_FALSE(Exists({.kind = Kind::kAdd}, shape));
 }
 
+// A static mount: what clients of tlog-tiles read, the same nodes as elsewhere, and nothing else.
+TEST(Tree, AStaticSiteHasCheckpointTilesAndVkeyAlone) {
+  const Shape shape{.size = 70000, .static_site = true};
+  std::map<std::string, Node> expected = Expected(70000);
+  std::erase_if(expected, [](const auto& file) {
+    const std::string& name = file.first;
+    return name != "checkpoint" && name != "vkey" && !name.starts_with("tile/");
+  });
+  EXPECT_EQ(ListAll(shape), expected);
+  EXPECT_EQ(Walk("tile/entries/123.p/17", shape), (Node{Kind::kTile, kEntriesLevel, 17, 123}));
+  for (const char* name : {"add", "add.bundle", "log", "entries", "entries/7", "entries/x001"}) {
+    EXPECT_EQ(Walk(name, shape), std::nullopt) << name;
+  }
+  // Nor by a number that somebody kept from another mount.
+  for (const Node& node : {Node{.kind = Kind::kLog}, Node{.kind = Kind::kAdd},
+                           Node{.kind = Kind::kEntryShard}, Node{.kind = Kind::kEntry}}) {
+    EXPECT_FALSE(Exists(node, shape)) << static_cast<int>(node.kind);
+  }
+}
+
 // A listing that goes on while the log grows misses nothing that was there, and repeats nothing.
 TEST(Tree, CookiesStayWhileTheLogGrows) {
   const Node shard{.kind = Kind::kTileShard, .level = 0};

@@ -161,6 +161,48 @@ TEST_F(ViewTest, OldCheckpointsAreForgottenInTheEnd) {
   EXPECT_EQ(shows(2, kMaxCheckpoints + 1).value()->note, "2");
 }
 
+// What the kernel knows, an open file say, outlives any number of newer versions.
+TEST_F(ViewTest, CheckpointsThatTheKernelKnowsStayUntilItForgetsThem) {
+  const auto snapshot = [](uint64_t size) {
+    logcore::Published published;
+    published.head.size = size;
+    published.note = std::to_string(size);
+    return Snapshot(published, nullptr, nullptr);
+  };
+  const auto version = [](uint64_t size) { return Node{.kind = Kind::kCheckpoint, .index = size}; };
+  const auto read = [&](uint64_t size, uint64_t newest) {
+    return view_->Read(version(size), snapshot(newest), 0, 100);
+  };
+  uint64_t newest = 2;
+  const auto publish_many = [&] {
+    for (const uint64_t last = newest + kMaxCheckpoints + 1; newest < last; ++newest) {
+      ASSERT_TRUE(view_->Checkpoint(version(newest), snapshot(newest)).has_value());
+    }
+  };
+  ASSERT_TRUE(view_->Remember(version(1), snapshot(1)).has_value());
+  ASSERT_TRUE(view_->Remember(version(2), snapshot(2)).has_value());
+  ASSERT_TRUE(view_->Remember(version(1), snapshot(2)).has_value());
+  view_->Forget(version(2), 1);
+  publish_many();
+  EXPECT_EQ(read(1, newest).value(), "1");
+  EXPECT_EQ(read(2, newest).error().code, Code::kNotFound);
+  view_->Forget(version(1), 1);
+  EXPECT_EQ(read(1, newest).value(), "1");
+  view_->Forget(version(1), 1);
+  EXPECT_EQ(read(1, newest).error().code, Code::kNotFound);
+  EXPECT_EQ(view_->Remember(version(1), snapshot(newest)).error().code, Code::kNotFound);
+  view_->Forget(version(1), 7);  // of something unknown
+  // More than it was told, which the kernel never says, is everything.
+  ASSERT_TRUE(view_->Remember(version(newest), snapshot(newest)).has_value());
+  view_->Forget(version(newest), uint64_t{1} << 63);
+  const uint64_t forgotten = newest;
+  publish_many();
+  EXPECT_EQ(read(forgotten, newest).error().code, Code::kNotFound);
+  // Nothing is kept of other nodes, whose bytes are always there.
+  EXPECT_TRUE(view_->Remember({.kind = Kind::kVkey}, snapshot(1)).has_value());
+  view_->Forget({.kind = Kind::kVkey}, 1);
+}
+
 // Bundles that do not fit into one read, three of them at once: more than are kept.
 TEST_F(ViewTest, LongBundlesAreReadInPieces) {
   std::vector<std::string> bundles;

@@ -27,6 +27,7 @@ std::string WithoutEscapes(std::string_view word) {
 
 std::string Print(const MountOptions& options) {
   std::string list = options.read_only ? "ro" : "rw";
+  if (options.static_site) list += ",static";
   if (options.async) list += ",async";
   if (options.uid) list += ",uid=" + std::to_string(*options.uid);
   if (options.gid) list += ",gid=" + std::to_string(*options.gid);
@@ -53,7 +54,9 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   MountOptions again;
   CHECK(mountd::ParseMountOptions(Print(options), &again).has_value());
+  CHECK(options.read_only || !options.static_site);
   CHECK(again.read_only == options.read_only && again.async == options.async);
+  CHECK(again.static_site == options.static_site);
   CHECK(again.uid == options.uid && again.gid == options.gid);
   CHECK(again.umask == options.umask && again.append_mode == options.append_mode);
   CHECK(again.checkpoint_interval == options.checkpoint_interval);

@@ -41,6 +41,13 @@ class HelperTest(harness.PointTest):
         self.assertNotIn("add", os.listdir(self.point))
         self.assert_unmounts()
 
+    def test_mount_o_static(self):
+        """mount(8) passes `rw` with it, which does not undo it."""
+        self.assert_mounts("-t", "tlogfs", self.store, self.point, "-o", "static,nofail")
+        self.assertEqual(sorted(os.listdir(self.point)), ["checkpoint", "tile", "vkey"])
+        self.assertNotEqual(os.statvfs(self.point).f_flag & os.ST_RDONLY, 0)
+        self.assert_unmounts()
+
     def test_a_line_of_fstab(self):
         table = self.path("fstab")
         with open(table, "w", encoding="utf-8") as file:

@@ -29,7 +29,7 @@ std::string Refusal(const std::string& list) {
 TEST(MountOptions, NothingGivenIsTheDefault) {
   for (const char* list : {"", ",", ",,"}) {
     const MountOptions options = Parse(list);
-    EXPECT_FALSE(options.read_only);
+    EXPECT_FALSE(options.read_only || options.static_site);
     EXPECT_FALSE(options.async);
     EXPECT_FALSE(options.uid || options.gid || options.umask || options.append_mode);
     EXPECT_EQ(options.checkpoint_interval.count(), 0);
@@ -55,6 +55,15 @@ TEST(MountOptions, TheLaterOneCounts) {
   EXPECT_EQ(Parse("uid=1,uid=2").uid, 2u);
 }
 
+TEST(MountOptions, StaticIsReadOnlyWhateverMountSays) {
+  for (const char* list :
+       {"static", "rw,static", "static,rw", "static,nofail,rw,ro", "ro,static"}) {
+    EXPECT_TRUE(Parse(list).static_site) << list;
+    EXPECT_TRUE(Parse(list).read_only) << list;
+  }
+  EXPECT_FALSE(Parse("ro").static_site);
+}
+
 TEST(MountOptions, PassesOnWhatLibfuseTakes) {
   EXPECT_THAT(Parse("allow_other,nodev,noexec,nosuid,noatime,max_read=65536").fuse_options,
               ElementsAre("allow_other", "nodev", "noexec", "nosuid", "noatime", "max_read=65536"));
@@ -76,8 +85,8 @@ TEST(MountOptions, IgnoresWhatMountPassesToEveryHelper) {
 
 TEST(MountOptions, RefusesEverythingElse) {
   for (const char* word :
-       {"static", "writable", "RO", "ro=1", "async=1", "allow_other=1", "fsname=x", "subtype=x",
-        "entry_timeout=9", "sync", "uid", "context=", "=", "=1", "o", " ro"}) {
+       {"Static", "static=1", "writable", "RO", "ro=1", "async=1", "allow_other=1", "fsname=x",
+        "subtype=x", "entry_timeout=9", "sync", "uid", "context=", "=", "=1", "o", " ro"}) {
     EXPECT_THAT(Refusal(word), HasSubstr("-o " + std::string(word) + ": ")) << word;
   }
   EXPECT_THAT(Refusal("ro,remount"), HasSubstr("unmount, and mount again"));

@@ -8,6 +8,7 @@ from .process import batches, one_at_a_time, tessera, threads
 from .reads import reads
 from .several import several
 from .sizes import sizes
+from .web import web
 
 ALL = [batches, tessera, one_at_a_time, threads, several, leafcreators,
-       lines, asynchronous, copies, reads, sizes, flumelog, immuta]
+       lines, asynchronous, copies, reads, sizes, web, flumelog, immuta]
