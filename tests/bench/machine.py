@@ -16,7 +16,8 @@ import time
 
 import harness
 
-PEERS = {"tessera": "tessera", "flumelog": "flumelog/bench.js", "immuta": "immuta"}
+PEERS = {"tessera": "tessera", "tessera_posix": "tessera_posix", "flumelog": "flumelog/bench.js",
+         "immuta": "immuta"}
 
 
 class Broken(Exception):
@@ -129,6 +130,16 @@ class Machine:
         """The line of JSON that a program prints."""
         with self._child(command) as child:
             return self._result(child, stdin, json_wanted)
+
+    @contextlib.contextmanager
+    def server(self, command):
+        """A program that serves until it is told to end."""
+        with self._child(command) as child:
+            yield child
+            if child.poll() is not None:
+                raise Broken(f"{' '.join(child.args)}: ended: {child.stderr.read().strip()}")
+            child.terminate()
+            child.communicate(timeout=20)
 
     def bench(self, *arguments, stdin=None):
         return self.run([self.build / "bench", *arguments], stdin)

@@ -39,17 +39,24 @@ var logClients = []logClient{
 // How many proofs of single entries each client makes in a large log.
 const proofSample = 300
 
-// dirTiles gives x/mod the tiles of a directory. x/mod's own names begin with the tile's height,
-// tile/8/, which tlog-tiles leaves out.
-type dirTiles struct{ dir string }
+// A readFile gives the content of a file of a log.
+type readFile func(path string) ([]byte, error)
 
-func (d dirTiles) Height() int { return torchwood.TileHeight }
+func (l logDir) readFile(path string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(l.dir, path))
+}
 
-func (d dirTiles) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+// fileTiles gives x/mod the tiles of a log. x/mod's own names begin with the tile's height, tile/8/,
+// which tlog-tiles leaves out.
+type fileTiles struct{ read readFile }
+
+func (fileTiles) Height() int { return torchwood.TileHeight }
+
+func (f fileTiles) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	var contents [][]byte
 	for _, tile := range tiles {
 		name := strings.Replace(tile.Path(), "tile/8/", "tile/", 1)
-		content, err := os.ReadFile(filepath.Join(d.dir, name))
+		content, err := f.read(name)
 		if err != nil {
 			return nil, err
 		}
@@ -61,14 +68,14 @@ func (d dirTiles) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	return contents, nil
 }
 
-func (d dirTiles) SaveTiles([]tlog.Tile, [][]byte) {}
+func (fileTiles) SaveTiles([]tlog.Tile, [][]byte) {}
 
 // readBundle reads the entry bundle at `index` of a log of `size` entries, without any library.
-func (l logDir) readBundle(index, size int64) ([][]byte, error) {
+func readBundle(read readFile, index, size int64) ([][]byte, error) {
 	tile := tlog.Tile{H: torchwood.TileHeight, L: 0, N: index, W: torchwood.TileWidth}
 	tile.W = int(min(torchwood.TileWidth, size-index*torchwood.TileWidth))
 	name := strings.Replace(tile.Path(), "tile/8/0/", "tile/entries/", 1)
-	rest, err := os.ReadFile(filepath.Join(l.dir, name))
+	rest, err := read(name)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +101,7 @@ func verifyWithXMod(_ context.Context, _ situation, l logDir) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	hashes := tlog.TileHashReader(tree.Tree, dirTiles{l.dir})
+	hashes := tlog.TileHashReader(tree.Tree, fileTiles{l.readFile})
 	root, err := tlog.TreeHash(tree.N, hashes)
 	if err != nil {
 		return 0, fmt.Errorf("tlog.TreeHash: %w", err)
@@ -103,7 +110,7 @@ func verifyWithXMod(_ context.Context, _ situation, l logDir) (int64, error) {
 		return 0, fmt.Errorf("the tiles' root is %v, the checkpoint's %v", root, tree.Hash)
 	}
 	for bundle := int64(0); bundle*torchwood.TileWidth < tree.N; bundle++ {
-		if err := l.compareBundle(bundle, tree, hashes); err != nil {
+		if err := compareBundle(l.readFile, bundle, tree, hashes); err != nil {
 			return 0, err
 		}
 	}
@@ -112,7 +119,7 @@ func verifyWithXMod(_ context.Context, _ situation, l logDir) (int64, error) {
 		if err != nil {
 			return 0, fmt.Errorf("tlog.ProveRecord(%d): %w", index, err)
 		}
-		entries, err := l.readBundle(index/torchwood.TileWidth, tree.N)
+		entries, err := readBundle(l.readFile, index/torchwood.TileWidth, tree.N)
 		if err != nil {
 			return 0, err
 		}
@@ -124,8 +131,8 @@ func verifyWithXMod(_ context.Context, _ situation, l logDir) (int64, error) {
 	return tree.N, nil
 }
 
-func (l logDir) compareBundle(bundle int64, tree signedTree, hashes tlog.HashReader) error {
-	entries, err := l.readBundle(bundle, tree.N)
+func compareBundle(read readFile, bundle int64, tree signedTree, hashes tlog.HashReader) error {
+	entries, err := readBundle(read, bundle, tree.N)
 	if err != nil {
 		return err
 	}
@@ -180,7 +187,13 @@ func verifyWithTessera(ctx context.Context, _ situation, l logDir) (int64, error
 	return int64(checkpoint.Size), nil
 }
 
-func tesseraRoots(ctx context.Context, fetcher client.FileFetcher, size uint64, want []byte) error {
+// What Tessera's fetchers have in common.
+type fetcher interface {
+	ReadTile(ctx context.Context, level, index uint64, width uint8) ([]byte, error)
+	ReadEntryBundle(ctx context.Context, index uint64, width uint8) ([]byte, error)
+}
+
+func tesseraRoots(ctx context.Context, fetcher fetcher, size uint64, want []byte) error {
 	ranges := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 	nodes, err := client.FetchRangeNodes(ctx, size, fetcher.ReadTile)
 	if err != nil {
@@ -289,13 +302,17 @@ func verifyWithTorchwood(ctx context.Context, _ situation, l logDir) (int64, err
 
 var fsckSuccess = regexp.MustCompile(`Successfully fsck'd log with size (\d+) `)
 
-// verifyWithFsck runs Tessera's fsck. Only its text counts: version 1.0.4 exits with 0 whatever it
-// found, and can hang after a mismatch if it has one worker.
 func verifyWithFsck(ctx context.Context, s situation, l logDir) (int64, error) {
+	return fsckSize(ctx, s, "file://"+l.dir+"/", l.vkeyFile)
+}
+
+// fsckSize runs Tessera's fsck. Only its text counts: version 1.0.4 exits with 0 whatever it found,
+// and can hang after a mismatch if it has one worker.
+func fsckSize(ctx context.Context, s situation, url, vkeyFile string) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	command := exec.CommandContext(ctx, s.fsckPath, "--storage_url=file://"+l.dir+"/",
-		"--public_key="+l.vkeyFile, "--ui=false", "--N=4")
+	command := exec.CommandContext(ctx, s.fsckPath, "--storage_url="+url, "--public_key="+vkeyFile,
+		"--ui=false", "--N=4")
 	output, err := command.CombinedOutput()
 	match := fsckSuccess.FindSubmatch(output)
 	if match == nil {

@@ -87,7 +87,7 @@ func TestConsistency(t *testing.T) {
 		trees = trees[1:] // A proof begins with a tree of one entry, for both.
 	}
 	for i, larger := range trees {
-		hashes := tlog.TileHashReader(larger.Tree, dirTiles{s.mount.dir})
+		hashes := tlog.TileHashReader(larger.Tree, fileTiles{s.mount.readFile})
 		if root, err := tlog.TreeHash(larger.N, hashes); err != nil || root != larger.Hash {
 			t.Errorf("the tiles of size %d: root %v, %v", larger.N, root, err)
 		}

@@ -1,6 +1,7 @@
 """The measurements: each is a function of a Bench that gives rows of the table."""
 
 from .flumelog import flumelog
+from .frontend import frontend
 from .immuta import immuta
 from .leafcreators import leafcreators
 from .mount import asynchronous, copies, lines
@@ -11,4 +12,4 @@ from .sizes import sizes
 from .web import web
 
 ALL = [batches, tessera, one_at_a_time, threads, several, leafcreators,
-       lines, asynchronous, copies, reads, sizes, web, flumelog, immuta]
+       lines, asynchronous, copies, reads, sizes, web, frontend, flumelog, immuta]
