@@ -2,15 +2,21 @@
 // directory that looks like a log (a mount, a copy of one, a mirror of a website) and believes
 // nothing in there but what follows from the key:
 //
-//   verify_checkpoint VKEY DIRECTORY INDEX
-//
-// It opens `checkpoint` and verifies its signature, reads the tiles that lie between entry INDEX
-// and the root, verifies by them that the entry is in the log, and prints it.
+//   verify_checkpoint VKEY DIRECTORY                    verifies the signature of `checkpoint`,
+//                                                       and prints it
+//   verify_checkpoint VKEY DIRECTORY INDEX              also reads the tiles that lie between entry
+//                                                       INDEX and the root, verifies by them that
+//                                                       the entry is in the log, and prints that
+//   verify_checkpoint VKEY DIRECTORY --since OLDER      also verifies that all that an older
+//                                                       checkpoint, a file, had is in this one as
+//                                                       it was; prints the newer
 
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "logcore/bytes.h"
 #include "logcore/checkpoint.h"
@@ -68,39 +74,74 @@ Result<std::string> ReadEntry(const std::string& directory, uint64_t size, uint6
   return std::string(entries[index % logcore::kTileWidth]);
 }
 
+struct Signed {
+  std::string note;
+  logcore::TreeHead head;
+};
+
+Result<Signed> ReadCheckpoint(const std::string& vkey, const std::string& path) {
+  ASSIGN_OR_RETURN(const logcore::VerifierKey key, logcore::VerifierKey::Parse(vkey));
+  ASSIGN_OR_RETURN(std::string note, ReadFile(path));
+  ASSIGN_OR_RETURN(const Checkpoint checkpoint, logcore::OpenCheckpoint(note, key));
+  return Signed{.note = std::move(note), .head = checkpoint.head};
+}
+
+logcore::NodeReader ReaderOf(const std::string& directory, uint64_t size) {
+  return [=](int height, uint64_t node) { return ReadNode(directory, size, height, node); };
+}
+
 Result<std::string> VerifiedEntry(const std::string& vkey, const std::string& directory,
                                   const std::string& index_text) {
-  ASSIGN_OR_RETURN(const logcore::VerifierKey key, logcore::VerifierKey::Parse(vkey));
-  ASSIGN_OR_RETURN(const std::string note, ReadFile(directory + "/checkpoint"));
-  ASSIGN_OR_RETURN(const Checkpoint checkpoint, logcore::OpenCheckpoint(note, key));
-  const uint64_t size = checkpoint.head.size;
+  ASSIGN_OR_RETURN(const Signed newest, ReadCheckpoint(vkey, directory + "/checkpoint"));
+  const uint64_t size = newest.head.size;
   const auto index = logcore::ParseDecimal(index_text);
   if (!index || *index >= size) {
     return Fail(Code::kInvalid, index_text + ": not an index of a log of " + std::to_string(size));
   }
 
   ASSIGN_OR_RETURN(std::string entry, ReadEntry(directory, size, *index));
-  const logcore::NodeReader reader = [&](int height, uint64_t node) {
-    return ReadNode(directory, size, height, node);
-  };
-  ASSIGN_OR_RETURN(const auto proof, logcore::ProveInclusion(reader, *index, size));
+  ASSIGN_OR_RETURN(const auto proof,
+                   logcore::ProveInclusion(ReaderOf(directory, size), *index, size));
   const Hash leaf_hash = logcore::HashLeaf(entry);
-  RETURN_IF_ERROR(logcore::VerifyInclusion(proof, *index, leaf_hash, checkpoint.head));
-  return entry;
+  RETURN_IF_ERROR(logcore::VerifyInclusion(proof, *index, leaf_hash, newest.head));
+  return entry + "\n";
+}
+
+Result<std::string> VerifiedSince(const std::string& vkey, const std::string& directory,
+                                  const std::string& older_path) {
+  ASSIGN_OR_RETURN(const Signed older, ReadCheckpoint(vkey, older_path));
+  ASSIGN_OR_RETURN(Signed newest, ReadCheckpoint(vkey, directory + "/checkpoint"));
+  const uint64_t size = newest.head.size;
+  if (size < older.head.size) {
+    return Fail(Code::kInvalid, "a log of " + std::to_string(size) + " entries that had " +
+                                    std::to_string(older.head.size));
+  }
+  ASSIGN_OR_RETURN(const auto proof,
+                   logcore::ProveConsistency(ReaderOf(directory, size), older.head.size, size));
+  RETURN_IF_ERROR(logcore::VerifyConsistency(proof, older.head, newest.head));
+  return std::move(newest.note);
+}
+
+Result<std::string> Verified(const std::vector<std::string>& words) {
+  if (words.size() == 4) return VerifiedSince(words[0], words[1], words[3]);
+  if (words.size() == 3) return VerifiedEntry(words[0], words[1], words[2]);
+  ASSIGN_OR_RETURN(Signed newest, ReadCheckpoint(words[0], words[1] + "/checkpoint"));
+  return std::move(newest.note);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::cerr << "usage: verify_checkpoint VKEY DIRECTORY INDEX\n";
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  if (words.size() < 2 || words.size() > 4 || (words.size() == 4 && words[2] != "--since")) {
+    std::cerr << "usage: verify_checkpoint VKEY DIRECTORY [INDEX | --since OLDER]\n";
     return 2;
   }
-  const Result<std::string> entry = VerifiedEntry(argv[1], argv[2], argv[3]);
-  if (!entry.has_value()) {
-    std::cerr << "verify_checkpoint: " << entry.error().message << "\n";
+  const Result<std::string> verified = Verified(words);
+  if (!verified.has_value()) {
+    std::cerr << "verify_checkpoint: " << verified.error().message << "\n";
     return 1;
   }
-  std::cout << *entry << "\n";
-  return 0;
+  std::cout << *verified << std::flush;
+  return std::cout ? 0 : 1;
 }
