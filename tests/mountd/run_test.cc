@@ -239,7 +239,7 @@ TEST_F(RunTest, MountRefusesOptions) {
     return RunWords({"mount", Path("store"), Path("mnt"), "-o", options});
   };
   ExpectRefusal(mount_with("frobnicate"), "-o frobnicate: unknown option");
-  ExpectRefusal(mount_with("ro,static"), "-o static: unknown option");
+  ExpectRefusal(mount_with("ro,statics"), "-o statics: unknown option");
   ExpectRefusal(mount_with("remount"), "-o remount");
   ExpectRefusal(mount_with("umask=9"), "-o umask=9");
   ExpectRefusal(RunWords({"mount", Path("store"), Path("mnt"), "-o", "ro", "-o", "nope"}), "nope");
