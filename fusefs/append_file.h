@@ -36,7 +36,6 @@ namespace fusefs {
 struct AppendFileOptions {
   Framing framing = Framing::kLines;
   bool receipts = false;      // opened for reading, too
-  pid_t opener = 0;           // the process that opened it; 0: unknown, or not yet
   size_t max_frames = 65537;  // bytes of frames in one piece; at least one frame of any entry
   std::shared_ptr<Budget> budget = nullptr;  // for the tail and the receipts; null: no limit
 };
@@ -52,7 +51,7 @@ struct Piece {
 class AppendFile {
  public:
   explicit AppendFile(const AppendFileOptions& options)
-      : options_(options), opener_(options.opener), share_(options.budget) {}
+      : options_(options), share_(options.budget) {}
 
   // Takes a part of what is written. With no whole entry in it (count 0) there is nothing to
   // settle. kBusy: there is no entry in it, and the budget has no room to keep it.
@@ -93,7 +92,7 @@ class AppendFile {
   const AppendFileOptions options_;
   mutable std::mutex mutex_;  // guards all below
   Tail tail_;
-  pid_t opener_ = 0;
+  pid_t opener_ = 0;  // 0: unknown, or not asked yet
   pid_t tail_writer_ = 0;
   Tail before_;             // the tail before piece `serial_`
   uint64_t serial_ = 0;     // of the newest piece

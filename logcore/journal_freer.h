@@ -1,7 +1,7 @@
 // JournalFreer: the thread that keeps a store's journal from filling up, so that no commit has to
 // free it. Part of Sequencer (sequencer.h).
 //
-// Methods from any thread.
+// Methods from any thread. Tested by tests/logcore/sequencer_test.cc and sequencer_error_test.cc.
 
 #ifndef LOGCORE_JOURNAL_FREER_H_
 #define LOGCORE_JOURNAL_FREER_H_

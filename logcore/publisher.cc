@@ -31,11 +31,15 @@ void Publisher::Presign() {
   changed_.notify_one();
 }
 
-void Publisher::Processed(Ticket ticket, bool committed) {
+void Publisher::Committed() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  unpublished_ = true;
+}
+
+void Publisher::Processed(Ticket ticket) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     processed_ = std::max(processed_, ticket);
-    unpublished_ |= committed;
   }
   changed_.notify_one();
 }

@@ -30,8 +30,11 @@ class Publisher {
 
   // A commit is under way whose publication can be signed in advance.
   void Presign();
-  // It is known what became of every submission up to `ticket`; `committed`: something was added.
-  void Processed(Ticket ticket, bool committed);
+  // Something was committed. Before Processed says so of any ticket, by whichever thread: that is
+  // taken to be published if nothing was committed since the last publication.
+  void Committed();
+  // It is known what became of every submission up to `ticket`.
+  void Processed(Ticket ticket);
   // Calls `done` once each submission up to `ticket` is processed, and what of them was committed
   // is published. The status is the publication's.
   void WhenPublished(Ticket ticket, std::function<void(const Status&)> done);

@@ -64,7 +64,7 @@ class Sequencer::Impl {
     const Ticket ticket = ++newest_;
     if (stopped_) {
       const Error error = *stopped_;
-      publisher_.Processed(ProcessedLocked(), false);
+      publisher_.Processed(ProcessedLocked());
       lock.unlock();
       if (submission.on_durable) submission.on_durable(tl::unexpected<Error>(error));
       return ticket;
@@ -118,7 +118,7 @@ class Sequencer::Impl {
       queued_length_ -= cancelled.length();
       queue_.erase(found);
       ready = TakeReadyLocked();
-      publisher_.Processed(ProcessedLocked(), false);
+      publisher_.Processed(ProcessedLocked());
     }
     for (const auto& call : ready) call();
     return true;
@@ -249,18 +249,18 @@ class Sequencer::Impl {
     const std::vector<std::function<void()>> ready = TakeReadyLocked();
     lock->unlock();
     for (const auto& call : ready) call();
-    const bool committed = CommitAndAnswer(taken);
+    CommitAndAnswer(taken);
     lock->lock();
     committing_ = false;
     const Ticket processed = ProcessedLocked();
     lock->unlock();
-    publisher_.Processed(processed, committed);
+    publisher_.Processed(processed);
     freer_.Look();
     lock->lock();
   }
 
   // Without memory it ends the program, as a power cut would: nobody could be told what was added.
-  bool CommitAndAnswer(const std::vector<Waiting>& taken) noexcept {
+  void CommitAndAnswer(const std::vector<Waiting>& taken) noexcept {
     batch_.Clear();
     for (const Waiting& waiting : taken) {
       batch_.Append(waiting.submission.frames, waiting.leaf_hashes);
@@ -270,8 +270,9 @@ class Sequencer::Impl {
       const Error error = ReasonOf(committed.error());
       NoteFailure(error);
       Refuse(taken, error);
-      return false;
+      return;
     }
+    publisher_.Committed();
     uint64_t done = 0;
     for (const Waiting& waiting : taken) {
       const Submission& submission = waiting.submission;
@@ -281,7 +282,6 @@ class Sequencer::Impl {
       }
       done += submission.count;
     }
-    return true;
   }
 
   template <typename Waitings>

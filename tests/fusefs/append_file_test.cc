@@ -25,8 +25,10 @@ constexpr pid_t kChild = 200;
 // An open file and a log that takes what it gives, at once.
 class Writer {
  public:
-  explicit Writer(Framing framing, AppendFileOptions options = {.opener = kOpener})
-      : file(With(std::move(options), framing)) {}
+  explicit Writer(Framing framing, AppendFileOptions options = {}, pid_t opener = kOpener)
+      : file(With(std::move(options), framing)) {
+    file.SetOpener(opener);
+  }
 
   // write(2), which takes all or a part. -1 and `error` if it takes nothing.
   ssize_t Write(std::string_view bytes, pid_t writer = kOpener) {
@@ -292,7 +294,7 @@ TEST(AppendFileLines, WhoCannotBeKnownCountsAsTheOpener) {
   writer.Write("a", 0);
   writer.Close(0);
   EXPECT_EQ(writer.entries, Entries{"a"});
-  Writer unknown(Framing::kLines, {.opener = 0});
+  Writer unknown(Framing::kLines, {}, 0);
   unknown.Write("a", kChild);
   unknown.Close(kChild);
   EXPECT_EQ(unknown.entries, Entries{"a"});
@@ -344,7 +346,7 @@ TEST(AppendFileBundle, AnIncompleteFrameIsAnErrorAtCloseAndNeverAdded) {
 
 TEST(Receipts, AreGivenInOrderInPiecesOfAnyLength) {
   for (const size_t length : {1u, 2u, 7u, 80u, 4096u}) {
-    Writer writer(Framing::kLines, {.receipts = true, .opener = kOpener});
+    Writer writer(Framing::kLines, {.receipts = true});
     EXPECT_EQ(writer.file.Read(100), "");
     writer.Write("a\n\n");
     writer.Write("b");

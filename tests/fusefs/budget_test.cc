@@ -53,7 +53,6 @@ class AppendFileWithBudget : public testing::TestWithParam<Framing> {
   AppendFile* Open(bool receipts = false) {
     files_.push_back(std::make_unique<AppendFile>(AppendFileOptions{.framing = GetParam(),
                                                                     .receipts = receipts,
-                                                                    .opener = 1,
                                                                     .max_frames = size_t{1} << 20,
                                                                     .budget = budget_}));
     return files_.back().get();

@@ -45,12 +45,6 @@ class EntriesTest : public testing::Test {
   std::unique_ptr<LogWriter> writer_;
 };
 
-ReferenceLog ShortLog(uint64_t size) {
-  ReferenceLog log;
-  while (log.size() < size) log.Add(std::string(log.size() % 5, 'x') + std::to_string(log.size()));
-  return log;
-}
-
 std::vector<uint64_t> RandomIndexes(std::mt19937* random, uint64_t size, size_t count) {
   std::vector<uint64_t> indexes;
   while (indexes.size() < count) {
@@ -72,7 +66,7 @@ void ExpectEntries(const Snapshot& snapshot, const ReferenceLog& log,
 }
 
 TEST_F(EntriesTest, AnyIndexesInTheirOrder) {
-  const ReferenceLog log = ShortLog(132'000);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(132'000);
   for (const uint64_t size :
        std::vector<uint64_t>{1, 255, 256, 257, 65'535, 65'536, 65'537, 131'072, 132'000}) {
     ASSERT_TRUE(writer_->Append(log, size, 1).has_value());
@@ -93,7 +87,7 @@ TEST_F(EntriesTest, AnyIndexesInTheirOrder) {
 }
 
 TEST_F(EntriesTest, WhatIsNotInTheTreeIsNotFound) {
-  const ReferenceLog log = ShortLog(65'540);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(65'540);
   ASSERT_TRUE(writer_->Append(log, 65'540, 1).has_value());
   for (const bool mapped : {false, true}) {
     const auto snapshot = Take(mapped);
@@ -124,7 +118,7 @@ TEST_F(EntriesTest, EntriesOfAllLengths) {
 
 // Mapped, entries are given out where they lie; the last segment's are copied.
 TEST_F(EntriesTest, CompleteSegmentsAreNotCopied) {
-  const ReferenceLog log = ShortLog(65'600);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(65'600);
   ASSERT_TRUE(writer_->Append(log, 65'600, 1).has_value());
   const std::vector<uint64_t> indexes = {17, 65'535, 65'536};
   for (const bool mapped : {false, true}) {
@@ -140,7 +134,7 @@ TEST_F(EntriesTest, CompleteSegmentsAreNotCopied) {
 
 // Mapped too early, a segment would lack what was appended after.
 TEST_F(EntriesTest, SegmentsAreMappedOnceTheyAreComplete) {
-  const ReferenceLog log = ShortLog(65'536);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(65'536);
   const std::shared_ptr<LogFiles> files = LogFiles::Open(disk_.get(), Access::kRead).value();
   files->MapSegments();
   const auto verified = std::make_shared<Verified>();
@@ -152,7 +146,7 @@ TEST_F(EntriesTest, SegmentsAreMappedOnceTheyAreComplete) {
 }
 
 TEST_F(EntriesTest, NeverGivesASpoiledByte) {
-  const ReferenceLog log = ShortLog(65'540);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(65'540);
   ASSERT_TRUE(writer_->Append(log, 65'540, 1).has_value());
   std::mt19937 random(9);
   // Not the whole of the files: what lies at these entries.
@@ -179,7 +173,7 @@ TEST_F(EntriesTest, NeverGivesASpoiledByte) {
 
 // What rots after it was verified is not noticed, but nothing outside the segment is ever touched.
 TEST_F(EntriesTest, LengthsThatLeadOutsideAreFound) {
-  const ReferenceLog log = ShortLog(65'600);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(65'600);
   ASSERT_TRUE(writer_->Append(log, 65'600, 1).has_value());
   const auto snapshot = Take(true);
   EntryBuffer buffer;
@@ -211,7 +205,7 @@ TEST_F(EntriesTest, LengthsThatLeadOutsideAreFound) {
 }
 
 TEST_F(EntriesTest, ManyThreadsAtOnce) {
-  const ReferenceLog log = ShortLog(66'000);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(66'000);
   ASSERT_TRUE(writer_->Append(log, 66'000, 1).has_value());
   for (int round = 0; round < 5; ++round) {
     const auto snapshot = Take(true);
@@ -236,7 +230,7 @@ TEST(EntriesOnSimulatedDiskTest, EveryReadFailsOnce) {
   const auto process = machine.NewProcess();
   ASSERT_TRUE(LogFiles::Create(process.get()).has_value());
   LogWriter writer(process.get());
-  const ReferenceLog log = ShortLog(65'600);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(65'600);
   ASSERT_TRUE(writer.Append(log, log.size(), 1).has_value());
   const std::vector<uint64_t> indexes = {5, 65'000, 65'555};
   machine.CountReads();
@@ -269,7 +263,7 @@ TEST(EntriesOnSimulatedDiskTest, WhatIsTooShortIsNotMapped) {
   const auto process = machine.NewProcess();
   ASSERT_TRUE(LogFiles::Create(process.get()).has_value());
   LogWriter writer(process.get());
-  const ReferenceLog log = ShortLog(65'600);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(65'600);
   ASSERT_TRUE(writer.Append(log, log.size(), 1).has_value());
   const std::vector<uint64_t> indexes = {65'535};
   for (const std::string name : {"entries/0", "entries/0.index"}) {
@@ -294,7 +288,7 @@ TEST(EntriesOfStoreTest, AreMappedIfAskedFor) {
   const StoreOptions options{.clock = [] { return int64_t{1'700'000'000}; }};
   ASSERT_TRUE(
       Store::Init(disk.get(), {.origin = "test.example/entries", .key = {}}, options).has_value());
-  const ReferenceLog log = ShortLog(65'600);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(65'600);
   const auto writer = Store::Open(disk.get(), Store::Mode::kAppend, options).value();
   Batch batch;
   for (uint64_t done = 0; done < log.size(); done += 8'200) {

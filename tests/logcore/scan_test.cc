@@ -41,12 +41,6 @@ class ScanTest : public testing::Test {
   std::unique_ptr<LogWriter> writer_;
 };
 
-ReferenceLog ShortLog(uint64_t size) {
-  ReferenceLog log;
-  while (log.size() < size) log.Add(std::string(log.size() % 5, 'x') + std::to_string(log.size()));
-  return log;
-}
-
 // What a scan gives until its end, or its first error.
 struct Scanned {
   std::vector<std::string> entries;
@@ -78,7 +72,7 @@ void ExpectRange(const std::shared_ptr<const Snapshot>& snapshot, const Referenc
 }
 
 TEST_F(ScanTest, GivesEveryEntryAtEverySize) {
-  const ReferenceLog log = ShortLog(131'073);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(131'073);
   for (const uint64_t size : std::vector<uint64_t>{0, 1, 255, 256, 257, 1000, 65'535, 65'536,
                                                    65'537, 66'000, 131'072, 131'073}) {
     if (size != 0) {
@@ -96,7 +90,7 @@ TEST_F(ScanTest, GivesEveryEntryAtEverySize) {
 }
 
 TEST_F(ScanTest, BeginsAndEndsAnywhere) {
-  const ReferenceLog log = ShortLog(66'000);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(66'000);
   ASSERT_TRUE(writer_->Append(log, 66'000, 1).has_value());
   const auto verified = std::make_shared<Verified>();
   std::mt19937 random(11);
@@ -136,7 +130,7 @@ TEST_F(ScanTest, EntriesOfAllLengths) {
 }
 
 TEST_F(ScanTest, WhatIsNotInTheTreeIsNotFound) {
-  const ReferenceLog log = ShortLog(300);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(300);
   ASSERT_TRUE(writer_->Append(log, 300, 1).has_value());
   EXPECT_EQ(Scan(Take(), 0, 301, {}).Next().error().code, Code::kNotFound);
   EXPECT_EQ(Scan(Take(), 301, 301, {}).Next().error().code, Code::kNotFound);
@@ -146,7 +140,7 @@ TEST_F(ScanTest, WhatIsNotInTheTreeIsNotFound) {
 }
 
 TEST_F(ScanTest, GoesOnFromWhatAnOlderSnapshotVerified) {
-  const ReferenceLog log = ShortLog(900);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(900);
   const auto verified = std::make_shared<Verified>();
   for (const uint64_t size : std::vector<uint64_t>{300, 301, 511, 700, 900}) {
     ASSERT_TRUE(writer_->Append(log, size, 1).has_value());
@@ -163,7 +157,7 @@ TEST_F(ScanTest, GoesOnFromWhatAnOlderSnapshotVerified) {
 }
 
 TEST_F(ScanTest, NeverGivesASpoiledByte) {
-  const ReferenceLog log = ShortLog(700);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(700);
   ASSERT_TRUE(writer_->Append(log, 700, 1).has_value());
   for (const std::string name : {"entries/0", "entries/0.index", "hashes/0", "hashes/1"}) {
     const size_t length = directory_.Read(name).size();
@@ -191,7 +185,7 @@ TEST_F(ScanTest, NeverGivesASpoiledByte) {
 // As stored, other bytes may be given, but all of them are the log's, and a length that leads
 // elsewhere is found at the end at the latest.
 TEST_F(ScanTest, AsStoredLengthsMustFit) {
-  const ReferenceLog log = ShortLog(700);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(700);
   ASSERT_TRUE(writer_->Append(log, 700, 1).has_value());
   const uint64_t bytes = log.Frames(0, 700).size();
   uint64_t place = 0;  // of the frame
@@ -219,7 +213,7 @@ TEST_F(ScanTest, AsStoredLengthsMustFit) {
 
 // A length that is too short or too long by one, and a file that is longer than its entries.
 TEST_F(ScanTest, FramesAndSegmentsMustFollowEachOther) {
-  const ReferenceLog log = ShortLog(65'600);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(65'600);
   ASSERT_TRUE(writer_->Append(log, 65'600, 1).has_value());
   const auto expect_corrupt = [&](const std::string& why) {
     for (const ScanOptions& options : {ScanOptions(), kAsStored}) {
@@ -263,7 +257,7 @@ TEST_F(ScanTest, NothingIsReadOfASegmentThatBeginsElsewhere) {
 }
 
 TEST_F(ScanTest, CanBeCalledAgainAfterAnError) {
-  const ReferenceLog log = ShortLog(700);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(700);
   ASSERT_TRUE(writer_->Append(log, 700, 1).has_value());
   const uint64_t place = log.Frames(0, 600).size() + 2;
   directory_.Flip("entries/0", place);
@@ -281,7 +275,7 @@ TEST_F(ScanTest, CanBeCalledAgainAfterAnError) {
 }
 
 TEST_F(ScanTest, ManyVerifyTheSameAtOnce) {
-  const ReferenceLog log = ShortLog(5'000);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(5'000);
   ASSERT_TRUE(writer_->Append(log, 5'000, 1).has_value());
   for (int round = 0; round < 50; ++round) {
     const auto snapshot = Take();
@@ -299,7 +293,7 @@ TEST(ScanOnSimulatedDiskTest, ReadsPiecesAndNothingElse) {
   const auto process = machine.NewProcess();
   ASSERT_TRUE(LogFiles::Create(process.get()).has_value());
   LogWriter writer(process.get());
-  const ReferenceLog log = ShortLog(100'000);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(100'000);
   ASSERT_TRUE(writer.Append(log, log.size(), 1).has_value());
   const auto snapshot = std::make_shared<const Snapshot>(
       writer.published(), LogFiles::Open(process.get(), Access::kRead).value(),
@@ -319,7 +313,7 @@ TEST(ScanOnSimulatedDiskTest, EveryCutIsFound) {
   const auto process = machine.NewProcess();
   ASSERT_TRUE(LogFiles::Create(process.get()).has_value());
   LogWriter writer(process.get());
-  const ReferenceLog log = ShortLog(70'000);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(70'000);
   ASSERT_TRUE(writer.Append(log, log.size(), 1).has_value());
   for (const std::string name : {"entries/0", "entries/1", "entries/1.index", "hashes/0"}) {
     const uint64_t length = machine.CachedBytes(name).length();

@@ -110,6 +110,25 @@ TEST_F(SequencerTest, PublishedMeansPublished) {
   EXPECT_TRUE(called);
 }
 
+// Others withdraw what they queued meanwhile, and so say of older tickets that they are processed.
+TEST_F(SequencerTest, PublishedMeansPublishedWhileOthersCancel) {
+  const auto sequencer = Sequencer::Start(store_.get(), {});
+  std::atomic<bool> done = false;
+  std::thread canceller([&] {
+    while (!done) sequencer->Cancel(sequencer->Queue(Entries({"withdrawn"})));
+  });
+  for (int i = 0; i < 2000; ++i) {
+    const uint64_t index = sequencer->Append("x").value();
+    std::promise<Status> published;
+    sequencer->WhenPublished(sequencer->Newest(),
+                             [&](const Status& status) { published.set_value(status); });
+    EXPECT_TRUE(published.get_future().get().has_value());
+    EXPECT_LT(index, store_->Latest().value()->size());
+  }
+  done = true;
+  canceller.join();
+}
+
 TEST_F(SequencerTest, CheckpointIntervalHoldsPublicationBackButNotDurability) {
   auto sequencer =
       Sequencer::Start(store_.get(), {.checkpoint_interval = std::chrono::milliseconds(150)});

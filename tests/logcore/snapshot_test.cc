@@ -49,12 +49,6 @@ std::string Text(const ReferenceLog& log) {
   return text;
 }
 
-ReferenceLog ShortLog(uint64_t size) {
-  ReferenceLog log;
-  while (log.size() < size) log.Add(std::string(log.size() % 5, 'x') + std::to_string(log.size()));
-  return log;
-}
-
 // The widths worth trying of a tile that is `limit` wide in the tree.
 std::vector<int> Widths(int limit) {
   std::vector<int> widths;
@@ -120,7 +114,7 @@ void ExpectLog(const Snapshot& snapshot, const std::string& text) {
 }
 
 TEST_F(SnapshotTest, GivesTheTruthAtEverySize) {
-  const ReferenceLog log = ShortLog(1000);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(1000);
   const auto verified = std::make_shared<Verified>();
   for (const uint64_t size :
        std::vector<uint64_t>{0, 1, 2, 255, 256, 257, 300, 511, 512, 513, 514, 1000}) {
@@ -145,7 +139,7 @@ TEST_F(SnapshotTest, GivesTheTruthAtEverySize) {
 }
 
 TEST_F(SnapshotTest, NodesOfEveryHeightMakeProofs) {
-  const ReferenceLog log = ShortLog(700);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(700);
   ASSERT_TRUE(writer_->Append(log, 700, 1).has_value());
   const auto snapshot = Take();
   for (int height = 0; height < 70; ++height) {
@@ -167,7 +161,7 @@ TEST_F(SnapshotTest, NodesOfEveryHeightMakeProofs) {
 }
 
 TEST_F(SnapshotTest, CrossesThreeLevels) {
-  const ReferenceLog log = ShortLog(66'000);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(66'000);
   for (const uint64_t size : std::vector<uint64_t>{65'535, 65'536, 65'537, 66'000}) {
     ASSERT_TRUE(writer_->Append(log, size, 1).has_value());
     ReferenceLog prefix;
@@ -212,7 +206,7 @@ int CountCorrupt(const Snapshot& snapshot, const ReferenceLog& log, const std::s
 }
 
 TEST_F(SnapshotTest, NeverGivesASpoiledByte) {
-  const ReferenceLog log = ShortLog(600);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(600);
   ASSERT_TRUE(writer_->Append(log, 600, 1).has_value());
   const std::string text = Text(log);
   ASSERT_EQ(CountCorrupt(*Take(), log, text), 0);
@@ -234,7 +228,7 @@ TEST_F(SnapshotTest, NeverGivesASpoiledByte) {
 
 TEST_F(SnapshotTest, AnotherTreesHashesDoNotPass) {
   // A consistent tree over other entries, that does not have the published root.
-  const ReferenceLog log = ShortLog(600);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(600);
   ASSERT_TRUE(writer_->Append(log, 600, 1).has_value());
   const Published published{
       .head = {600, HashLeaf("another root")}, .frames_end = writer_->end().frames_end, .note = ""};
@@ -249,7 +243,7 @@ TEST_F(SnapshotTest, AnotherTreesHashesDoNotPass) {
 }
 
 TEST_F(SnapshotTest, SaysWhichEntryRotted) {
-  const ReferenceLog log = ShortLog(600);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(600);
   ASSERT_TRUE(writer_->Append(log, 600, 1).has_value());
   directory_.Flip("entries/0", log.Frames(0, 300).size() + 2);
   EXPECT_EQ(Take()->Entry(300).error().message,
@@ -259,7 +253,7 @@ TEST_F(SnapshotTest, SaysWhichEntryRotted) {
 }
 
 TEST_F(SnapshotTest, WhatWasVerifiedOnceIsNotHashedAgain) {
-  const ReferenceLog log = ShortLog(600);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(600);
   ASSERT_TRUE(writer_->Append(log, 300, 1).has_value());
   const auto verified = std::make_shared<Verified>();
   ASSERT_TRUE(Take(verified)->Bundle({kEntriesLevel, 0, 256}).has_value());
@@ -312,7 +306,7 @@ TEST_F(SnapshotTest, TheFirstReadOfATileCosts) {
 }
 
 TEST_F(SnapshotTest, ManyReadersWhileTheLogGrows) {
-  const ReferenceLog log = ShortLog(2000);
+  const ReferenceLog log = ReferenceLog::OfManyLengths(2000);
   const std::string text = Text(log);
   const auto verified = std::make_shared<Verified>();
   std::mutex mutex;

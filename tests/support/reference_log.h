@@ -30,6 +30,14 @@ class ReferenceLog {
     while (log.size() < size) log.Add("entry " + std::to_string(log.size()));
     return log;
   }
+  // The same, of short entries whose lengths follow no multiple of anything.
+  static ReferenceLog OfManyLengths(uint64_t size) {
+    ReferenceLog log;
+    while (log.size() < size) {
+      log.Add(std::string(log.size() % 5, 'x') + std::to_string(log.size()));
+    }
+    return log;
+  }
 
   void Add(std::string entry) { entries_.push_back(std::move(entry)); }
   uint64_t size() const { return entries_.size(); }
