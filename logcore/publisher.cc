@@ -11,6 +11,8 @@ using Clock = std::chrono::steady_clock;
 
 // How often an idle process looks whether another one died before it published.
 constexpr std::chrono::seconds kIdleInterval{1};
+// How long what nobody waits for is put off while there is more to commit.
+constexpr std::chrono::milliseconds kBusyInterval{5};
 
 }  // namespace
 
@@ -25,7 +27,7 @@ void Publisher::Presign() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     // There may be many commits before the next publication.
-    if (interval_.count() != 0) return;
+    if (interval_.count() != 0 || puts_off_) return;
     presign_ = true;
   }
   changed_.notify_one();
@@ -36,12 +38,18 @@ void Publisher::Committed() {
   unpublished_ = true;
 }
 
-void Publisher::Processed(Ticket ticket) {
+void Publisher::Processed(Ticket ticket, bool more) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     processed_ = std::max(processed_, ticket);
+    more_ = more;
+    if (puts_off_ && more_ && !IsWaitedForLocked()) return;
   }
   changed_.notify_one();
+}
+
+bool Publisher::IsWaitedForLocked() const {
+  return !waiters_.empty() && waiters_.begin()->first <= processed_;
 }
 
 void Publisher::WhenPublished(Ticket ticket, std::function<void(const Status&)> done) {
@@ -83,6 +91,10 @@ void Publisher::Run() {
     const bool last_time = stopping_;
     if (unpublished_ && !last_time) {
       changed_.wait_until(lock, last + interval_, [this] { return stopping_; });
+      puts_off_ = true;
+      changed_.wait_until(lock, last + kBusyInterval,
+                          [this] { return stopping_ || !more_ || IsWaitedForLocked(); });
+      puts_off_ = false;
     }
     const Ticket processed = processed_;
     const bool publish = std::exchange(unpublished_, false) || idle;

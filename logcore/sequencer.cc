@@ -64,7 +64,7 @@ class Sequencer::Impl {
     const Ticket ticket = ++newest_;
     if (stopped_) {
       const Error error = *stopped_;
-      publisher_.Processed(ProcessedLocked());
+      NoteProcessedLocked();
       lock.unlock();
       if (submission.on_durable) submission.on_durable(tl::unexpected<Error>(error));
       return ticket;
@@ -118,7 +118,7 @@ class Sequencer::Impl {
       queued_length_ -= cancelled.length();
       queue_.erase(found);
       ready = TakeReadyLocked();
-      publisher_.Processed(ProcessedLocked());
+      NoteProcessedLocked();
     }
     for (const auto& call : ready) call();
     return true;
@@ -179,11 +179,12 @@ class Sequencer::Impl {
     return std::exchange(room_waiters_, {});
   }
 
-  // The newest ticket of which it is known, as of all before it, what became of it.
-  Ticket ProcessedLocked() const {
-    if (committing_) return first_committing_ - 1;
-    if (!queue_.empty()) return queue_.front().ticket - 1;
-    return newest_;
+  // Up to the newest ticket of which it is known, as of all before it, what became of it.
+  void NoteProcessedLocked() {
+    const Ticket first_unknown = committing_       ? first_committing_
+                                 : !queue_.empty() ? queue_.front().ticket
+                                                   : newest_ + 1;
+    publisher_.Processed(first_unknown - 1, committing_ || !queue_.empty());
   }
 
   static Waiting NewGroup() {
@@ -252,9 +253,8 @@ class Sequencer::Impl {
     CommitAndAnswer(taken);
     lock->lock();
     committing_ = false;
-    const Ticket processed = ProcessedLocked();
+    NoteProcessedLocked();
     lock->unlock();
-    publisher_.Processed(processed);
     freer_.Look();
     lock->lock();
   }

@@ -35,7 +35,8 @@ namespace logcore {
 struct SequencerOptions {
   size_t batch_length = 1 << 20;   // frames in one record, as far as submissions allow
   size_t queue_length = 64 << 20;  // bytes that may wait before Full() says so
-  // 0: publish with every commit. Else at most one publication in this time.
+  // 0: publish with every commit, but what nobody waits for only every 5 ms while more is waiting
+  // to be committed. Else at most one publication in this time.
   std::chrono::milliseconds checkpoint_interval{0};
   // Called at most once: when an error has stopped the log, and nothing is appended any more.
   std::function<void(const Error&)> on_stopped = nullptr;

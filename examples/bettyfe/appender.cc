@@ -11,9 +11,6 @@
 namespace bettyfe {
 namespace {
 
-// Two: while one waits for the log, the other gathers. More divide the same entries among more
-// writes, each of which costs the log as much as a large one.
-constexpr size_t kWriters = 2;
 constexpr size_t kMaxBatchCount = 4096;      // entries: as many receipts as an open file keeps
 constexpr size_t kMaxBatchLength = 1 << 20;  // bytes
 constexpr size_t kReadLength = 64 << 10;
@@ -135,7 +132,7 @@ void Appender::Writer::Close() {
 }
 
 void Appender::Start() {
-  for (size_t i = 0; i < kWriters; ++i) threads_.emplace_back([this] { Run(); });
+  thread_ = std::thread([this] { Run(); });
 }
 
 bool Appender::Add(Pending pending) {
@@ -154,9 +151,8 @@ void Appender::Stop() {
     const std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
   }
-  work_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
+  work_.notify_one();
+  if (thread_.joinable()) thread_.join();
 }
 
 void Appender::Run() {

@@ -1,6 +1,7 @@
-// Appender: entries of many requests, gathered into few writes to a log's `add.bundle`. While some
-// writes wait for the log, the next one gathers: a group commit without timers. The receipts that
-// the same open file gives back tell each entry its index.
+// Appender: entries of many requests, gathered into few writes to a log's `add.bundle`. While one
+// write waits for the log, the next one gathers: a group commit without timers. More writers would
+// divide the same entries among more writes, each of which costs the log as much as a large one.
+// The receipts that the same open file gives back tell each entry its index.
 //
 // An entry has succeeded if its receipt was read, and in no other case: what the log took and did
 // not confirm (its daemon died, say) is reported as failed, though it may be in the log.
@@ -31,7 +32,7 @@ struct Outcome {
 
 struct Pending {
   std::string entry;                         // at most kMaxEntryLength
-  std::function<void(const Outcome&)> done;  // called once, by a thread of the Appender
+  std::function<void(const Outcome&)> done;  // called once, by the Appender's thread
 };
 
 struct AppenderOptions {
@@ -51,7 +52,7 @@ class Appender {
   void Start();
   // False, and nothing has happened, if too many wait.
   bool Add(Pending pending);
-  // Writes what waits, and ends the threads. Nothing is added after that.
+  // Writes what waits, and ends the thread. Nothing is added after that.
   void Stop();
 
  private:
@@ -63,7 +64,7 @@ class Appender {
   void Finished(size_t count, int error);
 
   const AppenderOptions options_;
-  std::vector<std::thread> threads_;
+  std::thread thread_;
   std::mutex mutex_;  // guards all below; nothing is called with it
   std::condition_variable work_;
   std::deque<Pending> queue_;

@@ -110,6 +110,27 @@ TEST_F(SequencerTest, PublishedMeansPublished) {
   EXPECT_TRUE(called);
 }
 
+// While commit follows commit, publication is put off; nobody needs to ask for the last one.
+TEST_F(SequencerTest, WhatNobodyWaitsForIsPublishedAllTheSame) {
+  constexpr uint64_t kThreads = 8;
+  constexpr uint64_t kEach = 300;
+  const auto sequencer = Sequencer::Start(store_.get(), {});
+  const uint64_t before = store_->Latest().value()->published().sequence;
+  std::vector<std::thread> threads;
+  for (uint64_t t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      for (uint64_t i = 0; i < kEach; ++i) EXPECT_TRUE(sequencer->Append("entry").has_value());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (store_->Latest().value()->size() < kThreads * kEach) {
+    ASSERT_LT(std::chrono::steady_clock::now(), end);
+    std::this_thread::yield();
+  }
+  EXPECT_LT(store_->Latest().value()->published().sequence - before, kThreads * kEach);
+}
+
 // Others withdraw what they queued meanwhile, and so say of older tickets that they are processed.
 TEST_F(SequencerTest, PublishedMeansPublishedWhileOthersCancel) {
   const auto sequencer = Sequencer::Start(store_.get(), {});
