@@ -3,10 +3,11 @@
 // divide the same entries among more writes, each of which costs the log as much as a large one.
 // The receipts that the same open file gives back tell each entry its index.
 //
-// An entry has succeeded if its receipt was read, and in no other case: what the log took and did
-// not confirm (its daemon died, say) is reported as failed, though it may be in the log.
+// An entry has succeeded if its receipt was read, and in no other case. What the log took, even in
+// part, and did not confirm (its daemon died, say) may be in the log or not: that is reported as
+// such (ECONNABORTED). Any other error says that the entry was not added.
 //
-// Any thread. Tested by tests/mount/bettyfe_test.py.
+// Any thread. Tested by tests/mount/bettyfe_log_test.py.
 
 #ifndef EXAMPLES_BETTYFE_APPENDER_H_
 #define EXAMPLES_BETTYFE_APPENDER_H_
@@ -29,6 +30,12 @@ struct Outcome {
   int error = 0;  // an errno; 0: the entry is durable, and has its index
   uint64_t index = 0;
 };
+
+// 0, or an errno: why there is no mounted log that has this `add.bundle`. ENODEV for a file that
+// belongs to no mount.
+int FindLog(const std::string& path);
+// In words, for who reads: what an errno of FindLog or of an Outcome says of the log.
+std::string Explain(int error);
 
 struct Pending {
   std::string entry;                         // at most kMaxEntryLength
@@ -61,15 +68,16 @@ class Appender {
 
   void Run();
   Batch TakeBatch();
-  void Finished(size_t count, int error);
+  void GiveBack(size_t count);
+  void NoteError(int error);
 
   const AppenderOptions options_;
   std::thread thread_;
-  std::mutex mutex_;  // guards all below; nothing is called with it
+  int last_error_ = 0;  // of thread_
+  std::mutex mutex_;    // guards all below; nothing is called with it
   std::condition_variable work_;
   std::deque<Pending> queue_;
-  size_t pending_ = 0;  // in queue_, and being written
-  int last_error_ = 0;
+  size_t pending_ = 0;  // in queue_, and being written; not those that are being answered
   bool stopping_ = false;
 };
 

@@ -31,20 +31,20 @@ HttpLoop::HttpLoop(const HttpLoopOptions& options, HttpHandler* handler) : handl
       MHD_OPTION_LISTEN_SOCKET, options.listener, MHD_OPTION_CONNECTION_LIMIT,
       options.max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, options.connection_length,
       MHD_OPTION_CONNECTION_TIMEOUT, options.idle_seconds, MHD_OPTION_NOTIFY_COMPLETED,
-      &OnCompleted, this, MHD_OPTION_UNESCAPE_CALLBACK, &LeaveEscaped, nullptr, MHD_OPTION_END);
+      &OnCompleted, this, MHD_OPTION_UNESCAPE_CALLBACK, &LeaveEscaped, nullptr,
+      MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
   if (daemon_ == nullptr) throw std::runtime_error("the HTTP server cannot be started");
   wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (wake_ < 0) {
     MHD_stop_daemon(daemon_);
     throw std::runtime_error(std::string("eventfd: ") + std::strerror(errno));
   }
-  thread_ = std::thread([this] { Run(); });
 }
 
 HttpLoop::~HttpLoop() {
   end_ = true;
   Wake();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   MHD_stop_daemon(daemon_);
   close(wake_);
 }
@@ -61,6 +61,10 @@ MHD_Result HttpLoop::OnRequest(void* self, MHD_Connection* connection, const cha
 void HttpLoop::OnCompleted(void* self, MHD_Connection*, void** context,
                            MHD_RequestTerminationCode) noexcept {
   static_cast<HttpLoop*>(self)->handler_->OnCompleted(context);
+}
+
+void HttpLoop::Start() {
+  thread_ = std::thread([this] { Run(); });
 }
 
 void HttpLoop::Resume(MHD_Connection* connection) {

@@ -40,13 +40,15 @@ struct HttpLoopOptions {
 
 class HttpLoop {
  public:
-  // Throws std::runtime_error if it cannot serve.
+  // Throws std::runtime_error if it cannot serve. The handler is called from Start on.
   HttpLoop(const HttpLoopOptions& options, HttpHandler* handler);
   // No connection is suspended any more.
   ~HttpLoop();
   HttpLoop(const HttpLoop&) = delete;
   HttpLoop& operator=(const HttpLoop&) = delete;
 
+  // Starts its thread; once.
+  void Start();
   // Goes on with a connection that was suspended. Any thread.
   void Resume(MHD_Connection* connection);
   // Takes no more connections; those that are there go on.

@@ -8,16 +8,15 @@
 //
 // It knows nothing of how a log is kept: it writes to MOUNT/add.bundle and reads files. Whoever can
 // reach it can append, so it listens on the loopback unless told otherwise. SIGTERM and SIGINT end
-// it, once what was begun is answered.
+// it, once what was begun is answered. Exit status 1 after an error, 2 if it was called wrongly.
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cerrno>
+#include <charconv>
+#include <chrono>
 #include <csignal>
-#include <cstring>
+#include <cstdint>
 #include <exception>
 #include <iostream>
 #include <string>
@@ -28,12 +27,15 @@
 
 namespace {
 
-constexpr unsigned kPatience = 15;  // seconds to end in
+constexpr unsigned kPatience = 15;               // seconds to end in
+constexpr std::chrono::seconds kRequestTime{5};  // of these, for what clients have begun to send
+constexpr std::chrono::seconds kAnswerTime{2};   // and for answers to what the log took at last
+constexpr uint64_t kMaxPending = 1'000'000;
 
 struct Options {
   std::string mount;
   std::string listen = "127.0.0.1:8080";
-  size_t max_pending = 4096;
+  uint64_t max_pending = 4096;
 };
 
 // In one write: others speak, too.
@@ -55,23 +57,37 @@ void Serve(const Options& options) {
   std::signal(SIGPIPE, SIG_IGN);
 
   const std::string add = options.mount + "/add.bundle";
-  struct stat info {};
-  if (stat(add.c_str(), &info) != 0) Say(std::cerr, add, std::strerror(errno));
+  const int missing = bettyfe::FindLog(add);
+  if (missing != 0) Say(std::cerr, add, bettyfe::Explain(missing));
   bettyfe::Appender appender(
       {.path = add, .max_pending = options.max_pending, .on_change = [&add](int error) {
-         Say(std::cerr, add, error == 0 ? "can be written again" : std::strerror(error));
+         Say(std::cerr, add, error == 0 ? "can be written again" : bettyfe::Explain(error));
        }});
   const int listener = bettyfe::Listen(options.listen);
   const std::string address = bettyfe::BoundTo(listener);
   bettyfe::Server server({.mount = options.mount, .listener = listener}, &appender);
   appender.Start();
+  server.Start();
   Say(std::cout, "serves " + options.mount, "http://" + address);
 
   int signal = 0;
   sigwait(&signals, &signal);
   alarm(kPatience);  // A log that does not answer holds whoever writes to it: that ends them.
-  server.Drain();
+  server.Drain(kRequestTime);
   appender.Stop();
+  server.Drain(kAnswerTime);
+}
+
+// Decimal, without sign, leading zeros or anything else.
+void ParseMaxPending(const std::string& text, uint64_t* value) {
+  const char* const end = text.data() + text.size();
+  uint64_t number = 0;
+  const auto parsed = std::from_chars(text.data(), end, number);
+  if (parsed.ec != std::errc() || parsed.ptr != end || text[0] == '0' || kMaxPending < number) {
+    throw CLI::ValidationError(
+        "--max-pending", "not a number from 1 to " + std::to_string(kMaxPending) + ": " + text);
+  }
+  *value = number;
 }
 
 }  // namespace
@@ -82,11 +98,21 @@ int main(int argc, char** argv) {
   app.add_option("--mount", options.mount, "Where the log is mounted")->required();
   app.add_option("--listen", options.listen, "HOST:PORT; port 0 takes any that is free")
       ->capture_default_str();
-  app.add_option("--max-pending", options.max_pending,
-                 "Entries that may wait; more are refused (429)")
-      ->check(CLI::Range(1, 1000000))
-      ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  app.add_option_function<std::string>(
+         "--max-pending",
+         [&options](const std::string& text) { ParseMaxPending(text, &options.max_pending); },
+         "Entries that may wait; more are refused (429)")
+      ->type_name("N")
+      ->default_str(std::to_string(options.max_pending));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::cout << app.help();
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    std::cerr << "bettyfe: command line: " << error.what() << " (see bettyfe --help)\n";
+    return 2;
+  }
   try {
     Serve(options);
   } catch (const std::exception& error) {

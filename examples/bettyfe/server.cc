@@ -1,14 +1,17 @@
 #include "server.h"
 
+#include <strings.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <chrono>
+#include <charconv>
+#include <cstdint>
 #include <cstring>
 #include <deque>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -26,9 +29,9 @@ constexpr unsigned kLoops = 2;  // so that one can wait for the mount
 constexpr size_t kMaxConnections = 4000;
 constexpr size_t kConnectionLength = 8 << 10;  // request line and headers, or part of a body
 constexpr size_t kBodiesLength = 8 << 20;
+constexpr uint64_t kMaxUnwanted = 1 << 20;  // bytes of a body that are read and not used
 constexpr unsigned kIdleSeconds = 60;
 constexpr std::chrono::seconds kUploadTime{30};  // for a whole body
-constexpr std::chrono::seconds kDrainTime{5};
 
 // A request, from its head to the end of its answer.
 struct Exchange {
@@ -74,6 +77,22 @@ class Response {
   MHD_Response* response_;  // null: no memory
 };
 
+// Whether a body, of which the head has arrived, is longer than any entry and need not come: its
+// client waits for the answer before it sends it, or would send much. Of a body in chunks nobody
+// knows the length.
+bool IsRefusedUnread(MHD_Connection* connection) {
+  const auto header = [connection](const char* name) {
+    const char* const value = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+    return std::string_view(value != nullptr ? value : "");
+  };
+  const std::string_view text = header("Content-Length");
+  uint64_t length = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
+  if (error != std::errc() || end != text.data() + text.size()) return false;
+  const bool client_waits = strcasecmp(header("Expect").data(), "100-continue") == 0;
+  return kMaxEntryLength < length && (client_waits || kMaxUnwanted < length);
+}
+
 // As many connections as the limit for open files allows, with a file for each.
 unsigned ConnectionLimit() {
   rlimit limit{};
@@ -90,7 +109,8 @@ unsigned ConnectionLimit() {
 class Server::Impl : public HttpHandler {
  public:
   Impl(const ServerOptions& options, Appender* appender);
-  void Drain();
+  void Start();
+  void Drain(std::chrono::seconds most);
 
   MHD_Result OnRequest(HttpLoop* loop, MHD_Connection* connection, const char* url,
                        const char* method, std::string_view part, void** context) override;
@@ -98,6 +118,7 @@ class Server::Impl : public HttpHandler {
 
  private:
   bool Receive(Exchange* exchange, std::string_view part);
+  void Forget(Exchange* exchange);
   MHD_Result Answer(MHD_Connection* connection, Exchange* exchange, std::string_view url,
                     std::string_view method);
   MHD_Result Append(MHD_Connection* connection, Exchange* exchange);
@@ -124,15 +145,21 @@ Server::Impl::Impl(const ServerOptions& options, Appender* appender)
   }
 }
 
+void Server::Impl::Start() {
+  for (HttpLoop& loop : loops_) loop.Start();
+}
+
 MHD_Result Server::Impl::OnRequest(HttpLoop* loop, MHD_Connection* connection, const char* url,
                                    const char* method, std::string_view part, void** context) {
   if (*context == nullptr) {
     auto exchange = std::make_unique<Exchange>();
     exchange->loop = loop;
     exchange->is_append = std::strcmp(url, "/add") == 0 && std::strcmp(method, "POST") == 0;
-    *context = exchange.release();
+    exchange->is_too_long = exchange->is_append && IsRefusedUnread(connection);
+    Exchange* const begun = exchange.release();
+    *context = begun;
     ++exchanges_;
-    return MHD_YES;
+    return begun->is_too_long ? Append(connection, begun) : MHD_YES;
   }
   auto* const exchange = static_cast<Exchange*>(*context);
   if (part.empty()) return Answer(connection, exchange, url, method);
@@ -143,25 +170,31 @@ void Server::Impl::OnCompleted(void** context) {
   const std::unique_ptr<Exchange> exchange(
       static_cast<Exchange*>(std::exchange(*context, nullptr)));
   if (exchange == nullptr) return;
-  bodies_length_ -= exchange->charged;
+  Forget(exchange.get());
   --exchanges_;
 }
 
-// Takes a part of a body. All of it is read, whatever becomes of it, so that the client is there to
-// hear the answer. False if that takes too long.
+// The body, and its part of the budget.
+void Server::Impl::Forget(Exchange* exchange) {
+  bodies_length_ -= std::exchange(exchange->charged, 0);
+  std::string().swap(exchange->body);
+}
+
+// Takes a part of a body. All of it is read, also of one that is refused, so that the client is
+// there to hear the answer. False if that takes too long.
 bool Server::Impl::Receive(Exchange* exchange, std::string_view part) {
   if (kUploadTime < Clock::now() - exchange->begun) return false;
   if (!exchange->is_append || exchange->is_too_long || exchange->is_refused) return true;
   if (kMaxEntryLength - exchange->body.size() < part.size()) {
     exchange->is_too_long = true;
+    Forget(exchange);
     return true;
   }
   exchange->body.append(part);
   const size_t more = exchange->body.capacity() - exchange->charged;
   exchange->charged += more;
   if (kBodiesLength < (bodies_length_ += more)) {
-    bodies_length_ -= std::exchange(exchange->charged, 0);
-    std::string().swap(exchange->body);
+    Forget(exchange);
     exchange->is_refused = true;
   }
   return true;
@@ -204,34 +237,33 @@ MHD_Result Server::Impl::AnswerOutcome(MHD_Connection* connection, const Outcome
     return Send(connection, MHD_HTTP_TOO_MANY_REQUESTS,
                 Response::Text("too many entries wait\n").With("Retry-After", "1"));
   }
-  const std::string why =
-      outcome.error == ECONNABORTED
-          ? "it is not known whether the entry was added"
-          : std::string("the log cannot be written: ") + std::strerror(outcome.error);
+  const std::string why = outcome.error == ECONNABORTED
+                              ? "it is not known whether the entry was added"
+                              : "the log cannot be written: " + Explain(outcome.error);
   return Send(connection, MHD_HTTP_SERVICE_UNAVAILABLE, Response::Text(why + "\n"));
 }
 
 MHD_Result Server::Impl::Read(MHD_Connection* connection, std::string_view url) {
   const LogFile file = OpenLogFile(mount_, url);
-  const auto send = [&](unsigned status, Response response) {
-    return Send(connection, status, response.With("Access-Control-Allow-Origin", "*"));
-  };
-  if (file.error == 0) return send(MHD_HTTP_OK, Response::File(file));
-  if (file.error == ENOENT) return send(MHD_HTTP_NOT_FOUND, Response::Text("not there\n"));
-  return send(MHD_HTTP_SERVICE_UNAVAILABLE, Response::Text(std::string("the log cannot be read: ") +
-                                                           std::strerror(file.error) + "\n"));
+  if (file.error == 0) return Send(connection, MHD_HTTP_OK, Response::File(file));
+  if (file.error == ENOENT) {
+    return Send(connection, MHD_HTTP_NOT_FOUND, Response::Text("not there\n"));
+  }
+  return Send(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+              Response::Text("the log cannot be read: " + Explain(file.error) + "\n"));
 }
 
 MHD_Result Server::Impl::Send(MHD_Connection* connection, unsigned status, Response response) {
+  response.With("Access-Control-Allow-Origin", "*");
   if (draining_) response.With("Connection", "close");
   return response.get() == nullptr ? MHD_NO
                                    : MHD_queue_response(connection, status, response.get());
 }
 
-void Server::Impl::Drain() {
+void Server::Impl::Drain(std::chrono::seconds most) {
   draining_ = true;
   for (HttpLoop& loop : loops_) loop.Quiesce();
-  const Clock::time_point end = Clock::now() + kDrainTime;
+  const Clock::time_point end = Clock::now() + most;
   while (exchanges_ > 0 && Clock::now() < end) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
@@ -241,8 +273,12 @@ Server::Server(const ServerOptions& options, Appender* appender)
     : impl_(std::make_unique<Impl>(options, appender)) {}
 Server::~Server() = default;
 
-void Server::Drain() {
-  impl_->Drain();
+void Server::Start() {
+  impl_->Start();
+}
+
+void Server::Drain(std::chrono::seconds most) {
+  impl_->Drain(most);
 }
 
 }  // namespace bettyfe

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "logcore/check.h"
 #include "logcore/entry_bundle.h"
 
 namespace leafcreator {
@@ -23,12 +24,23 @@ uint64_t FrameLength(const Load& load) {
 
 }  // namespace
 
+Status Creator::Check(const logcore::Store& store, const Load& load) {
+  const uint64_t most = store.max_batch_length();
+  if (FrameLength(load) <= most) return {};
+  return logcore::Fail(logcore::Code::kInvalid,
+                       "its journal is too small for leaves of " + std::to_string(load.leaf_size) +
+                           " bytes: it takes " +
+                           std::to_string(most - logcore::kFrameHeaderLength) + " at most");
+}
+
 Creator::Creator(logcore::Store* store, const Load& load, uint64_t instance)
     : load_(load),
       max_batch_length_(std::min(kBatchLength, store->max_batch_length())),
       sequencer_(Sequencer::Start(store, {.queue_length = kQueueLength})),
       leaves_(instance, load.leaf_size),
-      next_number_(load.num_writers) {}
+      next_number_(load.num_writers) {
+  CHECK(FrameLength(load_) <= max_batch_length_);
+}
 
 Creator::~Creator() {
   Stop();

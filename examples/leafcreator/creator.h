@@ -40,7 +40,10 @@ namespace leafcreator {
 
 class Creator {
  public:
-  // The store is open for appending and outlives it. `instance` is what the leaves begin with.
+  // kInvalid for leaves that are too long for the store's journal.
+  static logcore::Status Check(const logcore::Store& store, const Load& load);
+  // The store is open for appending and outlives it; Check has found nothing. `instance` is what
+  // the leaves begin with.
   Creator(logcore::Store* store, const Load& load, uint64_t instance);
   ~Creator();  // Stops.
 

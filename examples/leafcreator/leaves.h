@@ -1,7 +1,7 @@
-// Leaves: makes entries that tell where they came from, "INSTANCE WRITER NUMBER TEXT". The numbers
-// of each writer begin at 0 and have no gaps, in the order of the log: whoever reads it can tell
-// whether a leaf is missing. TEXT is random, of letters, digits, - and _. A leaf too short for its
-// numbers has as much of them as fits.
+// Leaves: makes entries that tell where they came from, "INSTANCE WRITER NUMBER TEXT". INSTANCE
+// tells programs apart. The numbers of each writer begin at 0 and have no gaps, in the order of the
+// log: whoever reads it can tell whether a leaf is missing. TEXT is random, of letters, digits, -
+// and _. A leaf too short for its numbers has as much of them as fits.
 //
 // One thread. Tested by tests/mount/leafcreator_test.py.
 

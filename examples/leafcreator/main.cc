@@ -9,7 +9,6 @@
 // tells how many leaves it made. Exit status 1 after an error, 2 if it was called wrongly.
 
 #include <pthread.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -18,6 +17,7 @@
 #include <cstdio>
 #include <ctime>
 #include <iostream>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -101,13 +101,20 @@ void Summarize(const Latency& latency, Clock::duration took, const leafcreator::
   std::cout << "; Latency: " << latency.ToString() << std::endl;
 }
 
+// Of no other instance, wherever it runs: processes in containers have the same numbers.
+uint64_t NewInstance() {
+  std::random_device source;
+  return uint64_t{source()} << 32 | source();
+}
+
 Status Run(const Options& options) {
   const sigset_t signals = BlockStopSignals();
   ASSIGN_OR_RETURN(const auto disk, logcore::OpenPosixDisk(options.path));
   ASSIGN_OR_RETURN(const auto store, Store::Open(disk.get(), Store::Mode::kAppend, {.clock = [] {
                                                    return int64_t{std::time(nullptr)};
                                                  }}));
-  Creator creator(store.get(), options.load, static_cast<uint64_t>(getpid()));
+  RETURN_IF_ERROR(Creator::Check(*store, options.load));
+  Creator creator(store.get(), options.load, NewInstance());
   const auto start = Clock::now();
   creator.Start();
   Status watched = Watch(store.get(), creator, signals, start, options);

@@ -143,5 +143,9 @@ int main(int argc, char** argv) {
     return 1;
   }
   std::cout << *verified << std::flush;
-  return std::cout ? 0 : 1;
+  if (!std::cout) {
+    std::cerr << "verify_checkpoint: standard output: cannot be written\n";
+    return 1;
+  }
+  return 0;
 }

@@ -139,8 +139,8 @@ func (w web) readEntries(ctx context.Context, tree tlog.Tree, visit func(int64, 
 }
 
 // Writers append and readers loop, from a checkpoint to every tile and bundle that is new with it:
-// everything is there and fits, in as many checkpoints as INTEROP_CHECKPOINTS says. In the end every
-// entry is at the index that its writer was told.
+// everything is there and fits, in as many checkpoints as INTEROP_CHECKPOINTS says, each counted once
+// however many readers saw it. In the end every entry is at the index that its writer was told.
 func TestFrontReaders(t *testing.T) {
 	const writers, readers = 4, 4
 	w, s := frontFromEnvironment(t)
@@ -148,7 +148,7 @@ func TestFrontReaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var seen atomic.Int64
+	var seen checkpoints
 	stop := make(chan struct{})
 	var written sync.Map // index to entry
 	var writing, reading sync.WaitGroup
@@ -175,17 +175,16 @@ func TestFrontReaders(t *testing.T) {
 	for range readers {
 		reading.Go(func() {
 			next := s.size
-			for seen.Load() < wanted && !t.Failed() {
+			for seen.distinct.Load() < wanted && !t.Failed() {
 				tree, err := w.checkpoint()
 				if err == nil && tree.N > next {
-					err = w.readNew(tree, next)
-					seen.Add(1)
+					err = errors.Join(w.readNew(tree, next), seen.add(tree))
 				}
 				if err == nil && tree.N < next {
 					err = fmt.Errorf("size %d after %d", tree.N, next)
 				}
 				if err != nil {
-					t.Errorf("after %d checkpoints: %v", seen.Load(), err)
+					t.Errorf("after %d checkpoints: %v", seen.distinct.Load(), err)
 					return
 				}
 				next = tree.N
@@ -195,8 +194,27 @@ func TestFrontReaders(t *testing.T) {
 	reading.Wait()
 	close(stop)
 	writing.Wait()
-	w.compare(t, &written)
-	t.Logf("%d checkpoints with all that is new in each", seen.Load())
+	entries := w.compare(t, &written)
+	t.Logf("%d distinct checkpoints, read %d times, with all that is new in each; %d entries",
+		seen.distinct.Load(), seen.read.Load(), entries)
+}
+
+// checkpoints counts those whose tiles and bundles were read.
+type checkpoints struct {
+	roots          sync.Map // size to root
+	distinct, read atomic.Int64
+}
+
+func (c *checkpoints) add(tree signedTree) error {
+	c.read.Add(1)
+	root, was := c.roots.LoadOrStore(tree.N, tree.Hash)
+	if was && root != tree.Hash {
+		return fmt.Errorf("size %d has two roots: %v, %v", tree.N, root, tree.Hash)
+	}
+	if !was {
+		c.distinct.Add(1)
+	}
+	return nil
 }
 
 // readNew reads the bundles and tiles of the entries [from, tree.N), compares each entry with its
@@ -214,8 +232,9 @@ func (w web) readNew(tree signedTree, from int64) error {
 	return nil
 }
 
-// compare waits until all that was written is published, and finds each entry at its index.
-func (w web) compare(t *testing.T, written *sync.Map) {
+// compare waits until all that was written is published, and finds each entry at its index. It returns
+// how many entries the log has.
+func (w web) compare(t *testing.T, written *sync.Map) int64 {
 	newest := int64(-1)
 	written.Range(func(index, _ any) bool {
 		newest = max(newest, index.(int64))
@@ -242,7 +261,8 @@ func (w web) compare(t *testing.T, written *sync.Map) {
 			t.Errorf("entry %d is nowhere: %q", index, entry)
 			return false
 		})
-		return
+		return tree.N
 	}
 	t.Fatalf("entry %d is not published", newest)
+	return 0
 }

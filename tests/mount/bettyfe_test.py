@@ -1,20 +1,17 @@
 #!/usr/bin/env python3
-"""examples/bettyfe over a mount: what it answers, whom it believes, and what it holds on to.
+"""examples/bettyfe over a mount: what it answers, to clients of all kinds, and what it holds on to.
+bettyfe_log_test.py shows what the log can do to it.
 
     bettyfe_test.py path/to/tlogfs [Class.test]        bettyfe lies beside the program
     TLOGFS_BETTYFE_ROUNDS=20                           more rounds of what is random or repeated
 """
 
 import contextlib
-import errno
 import os
 import random
-import resource
 import signal
-import sys
 import threading
 import time
-import unittest
 
 import harness
 from front import LONGEST, Front, FrontTest, post_bytes
@@ -51,6 +48,27 @@ class AnswersTest(FrontTest):
         connection.request("POST", "/add", iter([b"chunk", b"ed"]), encode_chunked=True)
         self.assertEqual(connection.getresponse().read(), b"3")
         self.assertEqual(self.published(4), [b"after"] * 3 + [b"chunked"])
+
+    def test_an_entry_that_is_too_long_is_413_at_once_if_its_body_need_not_come(self):
+        head = "POST /add HTTP/1.1\r\nHost: log\r\nContent-Length: %d\r\n%s\r\n"
+        expect = "Expect: 100-continue\r\n"
+        for length, more in ((LONGEST + 1, expect), (LONGEST + 1, expect.replace("c", "C")),
+                             (1 << 40, expect), ((1 << 20) + 1, ""), (1 << 40, "")):
+            raw = self.front.raw()
+            raw.send((head % (length, more)).encode())  # and no more
+            self.assert_answer(raw.answer(), 413, content_type=TEXT)
+            self.assertIsNone(raw.answer())
+        for length, more in ((LONGEST, expect), (LONGEST + 1, ""), (1 << 20, "")):
+            raw = self.front.raw()
+            raw.send((head % (length, more)).encode())
+            if more:
+                self.assertEqual(raw.answer().status, 100)
+            raw.send(b"x" * length)
+            self.assertEqual(raw.answer().status, 200 if length == LONGEST else 413)
+            raw.send(post_bytes(b"after"))
+            self.assertEqual(raw.answer().status, 200)
+        self.assertEqual(self.published(4), [b"x" * LONGEST, b"after", b"after", b"after"])
+        self.assertEqual(self.front.stop(2), (0, ""))  # It waits for nothing more of them.
 
     def test_other_methods_are_405(self):
         for method in ("GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"):
@@ -109,8 +127,16 @@ class AnswersTest(FrontTest):
             done = harness.run([program, "--mount", self.log.path, *words], 10)
             self.assertEqual(done.code, 1, done)
             self.assertRegex(done.err.decode(), r"\Abettyfe: [^\n]+: [^\n]+\n\Z")
-        for words in ([], ["--mount", self.log.path, "--max-pending", "0"], ["--nothing"]):
-            self.assertNotEqual(harness.run([program, *words], 10).code, 0)
+        numbers = ("0", "", "010", "0x10", "+5", "-5", " 5", "5 ", "5x", "1.5", "1000001",
+                   "18446744073709551617")
+        for words in ([], ["--nothing"], ["--mount"], *(["--max-pending=" + n] for n in numbers)):
+            mount = ["--mount", self.log.path] if "--max-pending" in "".join(words) else []
+            done = harness.run([program, *mount, *words, "--listen", "127.0.0.1:0"], 10)
+            self.assertEqual((done.code, done.out), (2, b""), words)
+            self.assertRegex(done.err.decode(), r"\Abettyfe: command line: [^\n]+\n\Z", words)
+        done = harness.run([program, "--help"], 10)
+        self.assertEqual((done.code, done.err), (0, b""))
+        self.assertIn(b"--max-pending", done.out)
 
 
 class ManyTest(FrontTest):
@@ -197,6 +223,37 @@ class BadClientsTest(FrontTest):
         self.assertEqual(self.published(100), [b"%d" % number for number in range(100)])
         self.assertIsNone(self.front.process.poll())
 
+    def test_what_is_not_http_is_refused(self):
+        post = "POST /add HTTP/1.1\r\n%s\r\n%s"
+        for request, status in (
+                ("POST /add HTTP/9.9\r\nHost: x\r\n\r\n", 505),
+                (post % ("Host: x\r\nContent-Length: -1\r\n", "x"), 400),
+                (post % ("Host: x\r\nContent-Length: 5x\r\n", "abcde"), 400),
+                (post % ("Host: x\r\nContent-Length: \r\n", "abcde"), 400),
+                (post % ("Host: x\r\nContent-Length: %s\r\n" % ("9" * 30), "x"), 413),
+                (post % ("Host: x\r\nTransfer-Encoding: chunked\r\n", "zz\r\nabc"), 400),
+                ("GET /" + "x" * 20000 + " HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+                ("GET / HTTP/1.1\r\nHost: x\r\n" + "A: b\r\n" * 5000 + "\r\n", 431)):
+            raw = self.front.raw()
+            raw.send(request.encode())
+            self.assertEqual(raw.answer().status, status, request[:80])
+            raw.wait_for_end()
+        self.assertEqual(self.front.add(b"first").index, 0)
+
+    def test_bodies_that_are_too_long_take_no_room(self):
+        """Of many that are refused already, and not yet at their end."""
+        for chunked in (False, True):
+            for _ in range(150):
+                raw = self.front.raw()
+                raw.send(b"POST /add HTTP/1.1\r\nHost: log\r\n" + (
+                    b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % 200000 if chunked else
+                    b"Content-Length: 200000\r\n\r\n"))
+                raw.send(b"x" * 100000)
+        time.sleep(0.3)
+        connection = self.front.connection()
+        for number in range(20):
+            self.assertEqual(self.front.add(b"x" * LONGEST, connection).index, number)
+
     def test_a_client_that_goes_away_while_its_entry_waits(self):
         with self.locked_store():
             for number in range(100):
@@ -210,9 +267,7 @@ class BadClientsTest(FrontTest):
     def test_memory_is_bounded(self):
         """Thousands of connections; and as many of the longest entries as are sent, of which it
         takes as many as it has room for, and refuses the others."""
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        raws = [self.front.raw() for _ in range(min(3900, most // 2 - 200))]
+        raws = self.front.raws(3900)
         for raw in raws:
             raw.send(b"GET /checkpoint HTTP/1.1\r\nHost: log\r\nX: %s\r\n\r\n" % (b"x" * 3000))
         for raw in raws:
@@ -233,184 +288,6 @@ class BadClientsTest(FrontTest):
             self.assertLess(self.front.memory(), MEMORY)
         for raw in raws:
             raw.close()
-
-
-class PushBackTest(FrontTest):
-    OPTIONS = ("--max-pending", "5")
-
-    def test_more_than_may_wait_are_429(self):
-        with self.locked_store():
-            waiting = [self.front.raw() for _ in range(5)]
-            for number, raw in enumerate(waiting):
-                raw.send(post_bytes(b"%d" % number))
-            time.sleep(0.3)
-            for _ in range(20):
-                self.assert_answer(self.front.add(b"refused"), 429, retry_after="1")
-            self.assert_answer(self.front.get("/checkpoint"), 200)
-        added = [(raw.answer().index, b"%d" % number) for number, raw in enumerate(waiting)]
-        self.assertEqual(len(self.assert_added(added)), 5)
-        self.assertEqual(self.front.add(b"taken again").index, 5)
-
-    def test_a_log_whose_queue_is_full_is_429(self):
-        descriptor = os.open(self.log / "add", os.O_WRONLY | os.O_APPEND)
-        with self.locked_store():
-            filler = self.start([sys.executable, "-c",
-                                 "import os, sys\n"
-                                 "for _ in range(100):\n"
-                                 "    if os.fork() == 0:\n"
-                                 "        fd = os.open(sys.argv[1], os.O_WRONLY)\n"
-                                 "        os.write(fd, (b'x' * 60000 + b'\\n') * 17)\n"
-                                 "        os._exit(0)\n"
-                                 "while True:\n"
-                                 "    try: os.wait()\n"
-                                 "    except ChildProcessError: break\n", self.log / "add"])
-            os.set_blocking(descriptor, False)
-
-            def is_full():
-                try:
-                    os.write(descriptor, b"half")
-                    return False
-                except BlockingIOError:
-                    return True
-            harness.wait_for(is_full, "the queue is full")
-            for _ in range(3):
-                self.assert_answer(self.front.add(b"refused"), 429, retry_after="1")
-        self.assertEqual(filler.wait(30), 0)
-        os.close(descriptor)
-        self.assertEqual(self.front.add(b"taken again").status, 200)
-        self.assertNotIn(b"refused", self.log.entries())
-
-
-class NoLogTest(FrontTest):
-    def kill(self):
-        os.kill(self.log.daemon.pid, signal.SIGKILL)
-        self.log.daemon.wait(10)
-
-    def mount_again(self, options=""):
-        store = self.log.store
-        self.log.remove()
-        self.log = self.mount(store, options, "log")
-
-    def test_503_while_there_is_none_and_then_it_goes_on(self):
-        self.assertEqual(self.front.add(b"0").index, 0)
-        self.published(1)
-        self.log.abort()  # a mount that is dead
-        for _ in range(3):
-            self.assert_answer(self.front.add(b"no"), 503)
-            for path in ("/checkpoint", "/tile/0/000.p/1", "/tile/0/001"):
-                self.assert_answer(self.front.get(path), 503, cache_control=None)
-        self.log.daemon.wait(10)
-        harness.forget_mountpoint(self.log.path)  # none at all
-        for path in ("/checkpoint", "/tile/0/000.p/1", "/tile/0/001"):
-            self.assert_answer(self.front.get(path), 503, cache_control=None)
-        self.assert_answer(self.front.add(b"no"), 503)
-        self.mount_again("ro")
-        self.assert_answer(self.front.add(b"no"), 503)
-        self.assert_answer(self.front.get("/tile/0/000.p/1"), 200)
-        harness.forget_mountpoint(self.log.path)
-        self.log.daemon.wait(10)
-        self.mount_again()
-        self.assertEqual(self.front.add(b"1").index, 1)
-        self.assertEqual(self.published(2), [b"0", b"1"])
-        said = self.front.stop()[1].splitlines()
-        self.assertRegex(said[0], r"^bettyfe: \S+/add.bundle: ")
-        self.assertRegex(said[-1], "can be written again")
-
-    def test_a_mount_that_was_replaced_meanwhile_fails_no_request(self):
-        for index in range(5):
-            self.assertEqual(self.front.add(b"%d" % index).index, index)
-            self.log.stop() if index % 2 else self.kill()
-            self.mount_again()
-
-    def test_no_false_200_when_the_daemon_is_killed(self):
-        """Whatever was acknowledged is there at its index, in every life of the daemon."""
-        random.seed(SEED)
-        added, unknown = [], 0
-        raws = [self.front.raw() for _ in range(40)]
-        for turn in range(4 * ROUNDS):
-            killer = threading.Timer(random.uniform(0, 0.1), self.kill)
-            killer.start()
-            statuses, end = {200}, time.monotonic() + 5
-            while 503 not in statuses:
-                self.assertLess(time.monotonic(), end)
-                entries = [b"%d %d %d" % (turn, i, len(added)) for i in range(len(raws))]
-                for raw, entry in zip(raws, entries):
-                    raw.send(post_bytes(entry))
-                answers = [raw.answer() for raw in raws]
-                statuses = {answer.status for answer in answers}
-                self.assertLessEqual(statuses, {200, 503})
-                unknown += sum(b"not known" in answer.body for answer in answers)
-                added += [(answer.index, entry) for answer, entry in zip(answers, entries)
-                          if answer.status == 200]
-            killer.join()
-            self.mount_again()
-            self.assert_added(added)
-        self.assertLessEqual(len(self.log.entries()), len(added) + unknown)
-        self.assert_sound(self.log.store)
-
-    def test_a_full_disk(self):
-        disk = self.path("disk")
-        os.mkdir(disk)
-        done = harness.run(["mount", "-t", "tmpfs", "-o", "size=90M", "none", disk])
-        self.assertEqual(done.code, 0, done)
-        self.addCleanup(harness.run, ["umount", "-l", disk])
-        log = self.mount(self.init("disk/store"), name="full")
-        front = Front(self, log.path)
-        self.assertEqual(front.add(b"first").index, 0)
-        with open(os.path.join(disk, "filler"), "wb", buffering=0) as filler:
-            with self.assertRaises(OSError) as caught:
-                while True:
-                    filler.write(b"x" * 4096)
-            self.assertEqual(caught.exception.errno, errno.ENOSPC)
-            connection = front.connection()
-            statuses = [front.add(b"x" * LONGEST, connection).status for _ in range(600)]
-            self.assertEqual(statuses[-1], 503)
-            accepted = statuses.count(200)
-            self.assertEqual(set(statuses[accepted:]), {503})
-            filler.truncate(0)
-            self.assertEqual(front.add(b"last", connection).index, 1 + accepted)
-
-
-class EndTest(FrontTest):
-    def test_sigterm_answers_what_was_begun(self):
-        for _ in range(3 * ROUNDS):
-            idle = self.front.raw()  # holds nothing up
-            raws = [self.front.raw() for _ in range(50)]
-            half = self.front.raw()
-            half.send(post_bytes(b"half")[:-2])
-            with self.locked_store():
-                for number, raw in enumerate(raws):
-                    raw.send(post_bytes(b"%d" % number))
-                time.sleep(0.2)
-                self.front.process.send_signal(signal.SIGTERM)
-                time.sleep(0.2)
-                half.send(b"lf")
-                time.sleep(0.1)
-            added = [(raw.answer().index, b"%d" % number) for number, raw in enumerate(raws)]
-            added.append((half.answer().index, b"half"))
-            self.assertEqual(self.front.process.wait(5), 0)
-            self.assertIsNone(idle.answer())
-            self.assert_added(added)
-            self.front = Front(self, self.log.path)
-
-    def test_sigint_and_sigterm_end_it_at_once_when_idle(self):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            keep = self.front.connection()
-            self.assertEqual(self.front.add(b"entry", keep).status, 200)
-            start = time.monotonic()
-            self.front.process.send_signal(number)
-            self.assertEqual(self.front.process.wait(5), 0)
-            self.assertLess(time.monotonic() - start, 1)
-            self.front = Front(self, self.log.path)
-        self.log.unmount()
-
-    @unittest.skipUnless(ROUNDS > 1, "takes 15 s")
-    def test_a_log_that_hangs_does_not_keep_it(self):
-        with self.locked_store():
-            self.front.raw().send(post_bytes(b"waits"))
-            time.sleep(0.2)
-            self.front.process.send_signal(signal.SIGTERM)
-            self.assertEqual(self.front.process.wait(20), -signal.SIGALRM)
 
 
 if __name__ == "__main__":

@@ -2,18 +2,16 @@
 """The scripts of examples/ that publish, copy, verify and watch a log, as their users run them.
 
   examples_test.py path/to/tlogfs [Class.test]       verify_checkpoint lies beside the program
-  TLOGFS_MIRROR_ROUNDS=200 examples_test.py ... MirrorTest
 """
 
 import os
 import re
 import shutil
+import signal
 import subprocess
-import threading
 import time
 
 import harness
-from reference_log import Checkpoint, ReferenceLog, merkle_tree_hash
 
 EXAMPLES = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../examples"))
 
@@ -42,6 +40,55 @@ class ExamplesTest(harness.MountTest):
         done = self.run_shell(script)
         self.assertEqual(done.code, 1, done)
         self.assertRegex(done.err.decode(), r"\A[^\n]*%s[^\n]*\n\Z" % why)
+
+    def refuses_key(self, script):
+        """As the log is not that of $OTHER, a key of the same name."""
+        if "OTHER" not in self.environment:
+            done = harness.run([harness.PROGRAM, "init", self.path("foreign"), "--origin",
+                                self.ORIGIN])
+            self.environment["OTHER"] = done.out.decode().split()[-1]
+        done = self.run_shell(script)
+        self.assertEqual((done.code, done.out), (1, b""), done)
+        self.assertIn(b"verify_checkpoint: ", done.err)
+
+    def start_gated(self, program, command):
+        """Starts a command that stands still when it has run `program` for the first time, whose
+        output it gets when the folder's `go` is there."""
+        os.mkdir(self.path("gate"))
+        real = shutil.which(program, path=self.environment["PATH"])
+        self.write("gate/" + program, b"""#!/bin/bash
+            if [[ -e '%(gate)s/first' ]]; then exec '%(real)s' "$@"; fi
+            touch '%(gate)s/first'
+            out=$('%(real)s' "$@"; echo $?; touch '%(gate)s/done')
+            until [[ -e '%(gate)s/go' ]]; do sleep 0.02; done
+            head -n -1 <<<"$out"
+            exit "$(tail -n 1 <<<"$out")"
+            """ % {b"gate": self.path("gate").encode(), b"real": real.encode()})
+        os.chmod(self.path("gate/" + program), 0o755)
+        self.environment["PATH"] = self.path("gate") + ":" + self.environment["PATH"]
+        child = self.start_shell(command)
+        harness.wait_for(lambda: os.path.exists(self.path("gate/done")), program + " has run")
+        return child
+
+    def start_shell(self, command):
+        return self.start(["bash", "-c", command], cwd=self.folder,
+                          env={**os.environ, **self.environment})
+
+    def overlap(self, program, command):
+        """Runs it twice: the first reads 300 entries, and ends after the second has had a second's
+        time, and 600."""
+        self.shell("seq 300 >> $M/add")
+        first = self.start_gated(program, command)
+        self.shell("seq 300 >> $M/add")
+        second = self.start_shell(command)
+        time.sleep(1)
+        self.write("gate/go", b"")
+        self.assertEqual((first.wait(20), second.wait(20)), (0, 0))
+
+    def traced(self, command):
+        """What it synced and renamed: the calls, and what strace says of their arguments."""
+        self.shell("strace -f -y -e trace=fsync,rename,renameat,renameat2 -o trace " + command)
+        return re.findall(r"^\d+ +(\w+)\((.*)\) += 0$", self.read("trace").decode(), re.M)
 
     def script(self, name, *arguments, **options):
         return self.start([os.path.join(EXAMPLES, name), *arguments],
@@ -84,10 +131,28 @@ class ReleaseTest(ExamplesTest):
         self.assert_refuses("cd download; verify_release $V $M ../LIST b.deb", "not as in")
         self.shell("sed -i 's/^701 .*/701 '\"$(cd download; sha256sum b.deb)\"/ LIST")
         self.assert_refuses("cd download; verify_release $V $M ../LIST b.deb", "not in the log")
-        self.shell("mirror $M mirror; chmod -R u+w mirror; sed -i 's/b.deb/c.deb/'"
-                   " mirror/tile/entries/002.p/*")
+
+    def test_the_key_alone_is_believed(self):
+        """A mirror, a list and a file that all say the same, of a hash that is not in the log; and
+        a log of somebody else."""
+        self.shell("cp -r release download; mirror $M mirror; chmod -R u+w mirror")
+        self.assertEqual(self.shell("cd download; verify_release $V ../mirror ../LIST b.deb"),
+                         b"b.deb: is entry 701\n")
+        self.refuses_key("cd download; verify_release $OTHER ../mirror ../LIST b.deb")
+        self.shell("good=$(sha256sum <download/b.deb); echo virus >> download/b.deb;"
+                   "bad=$(sha256sum <download/b.deb); sed -i \"s/${good% *}/${bad% *}/\""
+                   " LIST mirror/tile/entries/002.p/*;"
+                   "grep -aq \"${bad% *}\" mirror/tile/entries/002.p/*")
         done = self.run_shell("cd download; verify_release $V ../mirror ../LIST b.deb")
         self.assertEqual((done.code, done.out), (1, b""), done)
+        self.assertRegex(done.err.decode(), r"\Averify_checkpoint: [^\n]+\n"
+                         r"verify_release: b.deb: not in the log\n\Z")
+
+    def test_without_files(self):
+        for script in ("log_release $M", "verify_release $V $M LIST"):
+            done = self.run_shell("echo x | " + script)
+            self.assertEqual((done.code, done.out), (2, b""), done)
+            self.assertRegex(done.err.decode(), r"\Ausage: %s " % script.split()[0])
 
     def test_where_nothing_is_mounted(self):
         self.shell("mkdir empty")
@@ -104,6 +169,28 @@ class WitnessTest(ExamplesTest):
             self.log.append(*[b"x"] * (size - self.log.checkpoint().size))
             self.assertEqual(self.witness(), b"")
             self.assertEqual(self.read("kept"), self.log.read("checkpoint"))
+
+    def test_runs_that_overlap(self):
+        self.overlap("verify_checkpoint", "witness $V $M kept")
+        self.assertEqual(self.read("kept"), self.log.read("checkpoint"))
+        self.assertFalse(os.path.exists(self.path("kept.new")))
+
+    def test_what_is_kept_is_on_the_disk(self):
+        calls = self.traced("witness $V $M kept")
+        self.assertEqual([name[:6] for name, _ in calls], ["fsync", "rename", "fsync"])
+        self.assertIn(self.path("kept.new"), calls[0][1])
+        self.assertIn("<%s>" % self.folder, calls[2][1])
+
+    def test_silence_is_never_a_full_disk(self):
+        self.assert_refuses("verify_checkpoint $V $M >/dev/full", "cannot be written")
+        self.shell("ln -s /dev/full kept.new")
+        self.assert_refuses("witness $V $M kept", "cannot be written")
+
+    def test_a_foreign_key_is_noticed(self):
+        self.refuses_key("witness $OTHER $M kept")
+        self.assertFalse(os.path.exists(self.path("kept")))
+        self.witness()
+        self.refuses_key("witness $OTHER $M kept")
 
     def test_an_older_state_is_noticed(self):
         """A copy of the tree that was taken before: signed, sound, and older."""
@@ -151,69 +238,19 @@ class WitnessTest(ExamplesTest):
         harness.wait_for(is_kept, "the third one")
         self.assertIsNone(watcher.poll())
 
-
-class MirrorTest(ExamplesTest):
-    ROUNDS = int(os.environ.get("TLOGFS_MIRROR_ROUNDS", "10"))
-    SECONDS = 60 + 5 * ROUNDS
-
-    def assert_whole(self, folder):
-        """All that a client of its checkpoint asks for is there, and right; returns its size."""
-        checkpoint = Checkpoint(self.read(folder + "/checkpoint"))
-        log = ReferenceLog(self.log.entries()[:checkpoint.size])
-        self.assertEqual(checkpoint.root, log.root())
-        for path, content in log.resources().items():
-            self.assertEqual(self.read(os.path.join(folder, path)), content, path)
-        return checkpoint.size
-
-    def test_sizes(self):
-        self.shell("mirror $M mirror")
-        self.assertEqual(Checkpoint(self.read("mirror/checkpoint")).root, merkle_tree_hash([]))
-        for size in (1, 255, 256, 257, 300, 65536, 65537):
-            self.log.append(*[b"x"] * (size - self.log.checkpoint().size))
-            self.shell("mirror $M mirror; mirror $M mirror; mirror $M whole%d" % size)
-            self.assertEqual(self.assert_whole("mirror"), size)
-            self.assertEqual(self.assert_whole("whole%d" % size), size)
-        self.assertEqual(self.read("mirror/vkey"), self.vkey.encode() + b"\n")
-
-    def test_while_others_append(self):
-        """Each copy is a whole log; and who reads it while it is being renewed verifies, too. Of a
-        mount as web servers have it."""
-        published = self.mount(self.log.store, options="static")
-        self.environment["P"] = published.path
-        stop = threading.Event()
-        failures = []
-        verified = []
-
-        def write():
-            number = 0
-            while not stop.is_set():
-                self.log.append(*[b"entry"] * (number % 50 + 1))
-                number += 1
-
-        def read():
-            while not stop.is_set():
-                done = self.run_shell("verify_checkpoint $V mirror 0")
-                verified.append(done)
-                if (done.code, done.out) != (0, b"entry\n"):
-                    failures.append(done)
-        threads = [threading.Thread(target=write)]
-        threads[0].start()
-        harness.wait_for(lambda: self.log.checkpoint().size > 300, "entries")
-        self.shell("mirror $P mirror")
-        threads.append(threading.Thread(target=read))
-        threads[1].start()
-        sizes = []
-        try:
-            for _ in range(self.ROUNDS):
-                self.shell("mirror $P mirror")
-                sizes.append(self.assert_whole("mirror"))
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-        self.assertEqual(failures, [])
-        self.assertEqual(sizes, sorted(set(sizes)))
-        self.assertGreater(len(verified), len(sizes))
+    def test_a_command_that_fails_as_the_mount_goes_away(self):
+        self.write("command", b"""if [[ -e again ]]; then cat >seen; [[ ! -e fail ]]; exit; fi
+                                  touch again; umount "$M"; exit 1""")
+        watcher = self.start_shell("each_checkpoint $M bash command")
+        harness.wait_for(lambda: os.path.exists(self.path("again")), "the command")
+        self.log.wait()
+        self.log = self.mount(self.log.store, name=os.path.basename(self.log.path))
+        harness.wait_for(lambda: os.path.exists(self.path("seen")) and (
+            self.read("seen") == self.log.read("checkpoint")), "the second attempt")
+        self.assertIsNone(watcher.poll())
+        self.write("fail", b"")
+        self.log.append(b"more")
+        self.assertEqual(watcher.wait(10), 1)
 
 
 class MountpointTest(ExamplesTest):
@@ -269,6 +306,24 @@ class FollowTest(ExamplesTest):
         self.write("some.log", b"three\n")
         harness.wait_for(lambda: self.log.checkpoint().size == 3, "the new file's line")
         self.assertEqual(self.log.entries(), [b"one", b"two", b"three"])
+
+
+class PackagesTest(ExamplesTest):
+    def test_no_policy_is_left_behind(self):
+        """Ctrl-C while apt-get works; in a /usr/sbin of the test's own."""
+        self.write("apt-get", b"#!/bin/sh\nls /usr/sbin >during\nexec sleep 60\n")
+        os.chmod(self.path("apt-get"), 0o755)
+        self.environment["PATH"] = self.folder + ":" + os.environ["PATH"]
+        shell = self.start(["unshare", "--mount", "bash", "-c", """
+            trap : INT; mount -t tmpfs none /usr/sbin || exit
+            bash -c 'source "$0/packages"; quiet_apt update; echo went on >after' "$0"
+            ls /usr/sbin >>after""", EXAMPLES], cwd=self.folder,
+                           env={**os.environ, **self.environment})
+        harness.wait_for(lambda: os.path.exists(self.path("during")) and self.read("during"),
+                         "apt-get works")
+        os.killpg(shell.pid, signal.SIGINT)
+        self.assertEqual(shell.wait(10), 0)
+        self.assertEqual((self.read("during"), self.read("after")), (b"policy-rc.d\n", b""))
 
 
 class UnitsTest(ExamplesTest):

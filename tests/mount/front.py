@@ -1,10 +1,11 @@
-"""A bettyfe over a mount, and clients that speak HTTP to it by hand: so slowly, so many at once or so
-badly as a test wants. Used by bettyfe_test.py."""
+"""A bettyfe over a mount, and clients that speak HTTP to it by hand: so slowly, so many at once or
+so badly as a test wants. Used by bettyfe_test.py and bettyfe_log_test.py."""
 
 import contextlib
 import fcntl
 import http.client
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -67,6 +68,11 @@ class Raw:
         body, self.begun = self.begun[:length], self.begun[length:]
         return Answer(int(first.split()[1]), headers, body)
 
+    def wait_for_end(self):
+        """Until the server has closed it, whatever comes before."""
+        while self._receive():
+            pass
+
     def _receive(self):
         try:
             return self.socket.recv(1 << 16)
@@ -98,6 +104,12 @@ class Front:
         raw = Raw(self.port)
         self.test.addCleanup(raw.close)
         return raw
+
+    def raws(self, count):
+        """As many connections as that, or as the limit for open files allows on both sides."""
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        return [self.raw() for _ in range(min(count, most // 2 - 200))]
 
     def ask(self, method, path, body=None, headers=None, connection=None):
         """One request, on a connection of its own if none is given."""
@@ -132,10 +144,11 @@ class FrontTest(harness.MountTest):
     """Has a mounted log, and a bettyfe over it."""
 
     OPTIONS = ()
+    MOUNT_OPTIONS = ""
 
     def setUp(self):
         super().setUp()
-        self.log = self.mount(name="log")
+        self.log = self.mount(options=self.MOUNT_OPTIONS, name="log")
         self.front = Front(self, self.log.path, *self.OPTIONS)
 
     @contextlib.contextmanager
@@ -146,7 +159,9 @@ class FrontTest(harness.MountTest):
             yield
 
     def assert_answer(self, answer, status, **headers):
+        """Pages of any site may read each of them."""
         self.assertEqual(answer.status, status, answer)
+        headers.setdefault("access_control_allow_origin", "*")
         for name, value in headers.items():
             self.assertEqual(answer.headers.get(name.replace("_", "-")), value, answer)
 

@@ -34,6 +34,7 @@ ROUNDS = int(os.environ.get("TLOGFS_LEAFCREATOR_ROUNDS", "1"))
 SEED = int(os.environ.get("TLOGFS_LEAFCREATOR_SEED", str(time.time_ns() % 1_000_000)))
 WRITERS = 20  # of each instance
 LATENCY = r"(--|\[Mean: [\d.]+ms Min: [\d.]+ms Max: [\d.]+ms p50: [\d.]+ms p99: [\d.]+ms\])"
+FIGURE = re.compile(r"(\w+): ([\d.]+)ms")
 LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{6} CP size (\d+) \(\+(\d+)\); Latency: " + LATENCY)
 SUMMARY = re.compile(r"(\d+) leaves in ([\d.]+) s, \d+/s( of \d+/s)?; Latency: " + LATENCY)
 
@@ -63,6 +64,12 @@ class Terminal:
         lines = [LINE.fullmatch(line) for line in self.read().splitlines()]
         return [(int(line[1]), int(line[2])) for line in lines if line]
 
+    def latencies(self):
+        """{"Mean": milliseconds, ...} of each line that has any, up to now and in their order."""
+        found = [{name: float(value) for name, value in FIGURE.findall(line)}
+                 for line in self.read().splitlines()]
+        return [figures for figures in found if figures]
+
     def stop(self):
         self.child.send_signal(signal.SIGINT)
         return self.end()
@@ -82,6 +89,14 @@ class Terminal:
         sizes = self.sizes()
         for (before, _), (after, growth) in zip(sizes, sizes[1:]):
             self.test.assertEqual(after - before, growth)
+        greatest = 0
+        for figures in self.latencies():
+            mean, least, most, p50, p99 = (figures[name]
+                                           for name in ("Mean", "Min", "Max", "p50", "p99"))
+            self.test.assertTrue(least <= p50 <= p99 <= most, figures)
+            self.test.assertTrue(least <= mean <= most, figures)
+            self.test.assertLessEqual(greatest, most)  # of all since the start
+            greatest = most
         if code == 0:
             self.test.assertEqual(self.read(" errors"), "")
         return int(found[1]), float(found[2])
@@ -95,7 +110,7 @@ def count_leaves(test, entries):
         instance, writer, number, _ = entry.split(b" ")
         test.assertEqual(int(number), next_number[instance, writer], entry)
         next_number[instance, writer] += 1
-        counts[int(instance) if instance.isdigit() else instance] += 1
+        counts[instance] += 1
     return counts
 
 
@@ -105,39 +120,45 @@ class ThreeTerminalsTest(harness.MountTest):
     def terminal(self, *flags):
         return Terminal(self, self.store, "--num_writers=%d" % WRITERS, *flags)
 
-    def work_until(self, moment, *terminals):
+    def work_until(self, moment, count, *places):
         """Reads and verifies all that is new, through one mount, and appends through it as well.
-        Until then at least, and until each of these instances has a leaf among what is new."""
-        wanted = {b"%d" % terminal.pid for terminal in terminals}
-        while time.monotonic() < moment or wanted:
-            self.assertLess(time.monotonic(), moment + 20, "no leaves of %s" % wanted)
+        Until then at least, until so many instances have come, and until those in these places,
+        in the order in which they came, have a leaf among what is new."""
+        found = set()
+        while (time.monotonic() < moment or len(self.instances) < count
+               or not {self.instances[place] for place in places} <= found):
+            self.assertLess(time.monotonic(), moment + 20, "leaves of %s alone" % found)
             line = b"mount 0 %d ." % self.lines
             self.mounts[0].append(line)
             self.lines += 1
             self.promises.acknowledge(line)
             before = len(self.promises.log)
             self.promises.keep(self.mounts[0])
-            wanted -= {entry.split(b" ", 1)[0] for entry in self.promises.log.entries[before:]}
+            for entry in self.promises.log.entries[before:]:
+                found.add(entry.split(b" ", 1)[0])
+                if entry.split(b" ", 1)[0] not in (b"mount", *self.instances):
+                    self.instances.append(entry.split(b" ", 1)[0])
             time.sleep(0.02)
 
     def run_terminals(self, flags, times):
         """Three instances, started at three times; the second is killed; to the end of the last."""
         second, third, kill, end = times
-        self.promises, self.lines = Promises(), 0
+        self.promises, self.lines, self.instances = Promises(), 0, []
         mount = self.mount(self.store, name="mnt")
         reader = Reader(self.mount(self.store, "ro", name="public") / "checkpoint")
         reader.start()
         start = time.monotonic()
         one = self.terminal(*flags)
-        self.work_until(start + second)
+        self.work_until(start + second, 1)
         killed = self.terminal(*flags)
-        self.work_until(start + third)
+        self.work_until(start + third, 2)
         three = self.terminal(*flags)
-        self.work_until(start + kill, killed, three)
+        self.work_until(start + kill, 3, 1, 2)
         killed.kill()
         self.promises.keep(mount)
-        self.work_until(start + end, one, three)  # They go on.
-        counts = {b"mount": self.lines, one.pid: one.stop()[0], three.pid: three.stop()[0]}
+        self.work_until(start + end, 3, 0, 2)  # They go on.
+        of_one, of_killed, of_three = self.instances
+        counts = {b"mount": self.lines, of_one: one.stop()[0], of_three: three.stop()[0]}
         reader.stop()
         for note in reader.notes:
             self.promises.see(note)
@@ -146,12 +167,12 @@ class ThreeTerminalsTest(harness.MountTest):
 
         entries = self.promises.log.entries
         found = count_leaves(self, entries)
-        counts[killed.pid] = found[killed.pid]  # What it had been told, nobody knows.
+        counts[of_killed] = found[of_killed]  # What it had been told, nobody knows.
         self.assertEqual(found, counts)
         for size, _ in one.sizes() + three.sizes():
             self.assertLessEqual(size, len(entries))
         print("%d leaves of three, %d lines, %d checkpoints; %d of the killed one" % (
-            len(entries) - self.lines, self.lines, len(reader.notes), counts[killed.pid]),
+            len(entries) - self.lines, self.lines, len(reader.notes), counts[of_killed]),
             flush=True)
         for each in list(self.mounts):
             each.unmount()
@@ -191,7 +212,8 @@ class LoadTest(harness.MountTest):
                     yield
 
     def test_the_rate_does_not_drift(self):
-        """After a store that stood still for a second all is made that was to be made."""
+        """After a store that stood still for a second all is made that was to be made; and the
+        latency tells of that second."""
         store = self.init()
         terminal = Terminal(self, store, "-num_writers=10", "--leaves_per_second=100",
                             "-batch_size=4", "--leaf_size=50", "--duration=3s")
@@ -202,8 +224,8 @@ class LoadTest(harness.MountTest):
         self.assertGreaterEqual(leaves, 0.85 * 1000 * 3)
         self.assertLessEqual(leaves, 1000 * seconds + 10)
         mount = self.mount(store)
-        counts = count_leaves(self, mount.entries())
-        self.assertEqual(counts, {terminal.pid: leaves})
+        self.assertEqual(list(count_leaves(self, mount.entries()).values()), [leaves])
+        self.assertTrue(950 <= terminal.latencies()[-1]["Max"] <= 1000 * seconds)
         self.assertEqual({len(entry) for entry in mount.entries()}, {50})
 
     def test_a_slow_store_takes_no_memory(self):
@@ -233,8 +255,32 @@ class LoadTest(harness.MountTest):
         leaves, _ = terminal.end(1)
         self.assertRegex(terminal.read(" errors"), r"\Aleafcreator: [^\n]+No space[^\n]*\n\Z")
         mount = self.mount(store, "ro")
-        self.assertEqual(count_leaves(self, mount.entries()), {terminal.pid: leaves})
+        self.assertEqual(list(count_leaves(self, mount.entries()).values()), [leaves])
         mount.unmount()
+        self.assert_sound(store)
+
+    def test_each_instance_has_a_number_of_its_own(self):
+        """Wherever they run, also where all have the same process number."""
+        store = self.init()
+        command = ["unshare", "--pid", "--fork", leafcreator(), "--path", store, "--duration=100ms",
+                   "--num_writers=1", "--leaf_size=100"]
+        for _ in range(3):
+            done = harness.run(command)
+            self.assertEqual(done.code, 0, done)
+        counts = count_leaves(self, self.mount(store, "ro").entries())
+        self.assertEqual(len(counts), 3)
+
+    def test_leaves_that_the_journal_cannot_take(self):
+        store = init_small(self, 3 << 16)
+        run = [leafcreator(), "--path", store, "--duration=100ms", "--num_writers=3"]
+        done = harness.run([*run, "--leaf_size=65535"])
+        self.assertEqual((done.code, done.out), (1, b""))
+        self.assertRegex(done.err, rb"\Aleafcreator: [^\n]+: its journal is too small[^\n]+\n\Z")
+        most = int(re.search(rb"takes (\d+)", done.err)[1])
+        done = harness.run([*run, "--leaf_size=%d" % (most + 1)])
+        self.assertEqual((done.code, done.out), (1, b""))
+        done = harness.run([*run, "--leaf_size=%d" % most])
+        self.assertEqual((done.code, done.err), (0, b""))
         self.assert_sound(store)
 
     def test_it_ends_by_signals(self):

@@ -3,6 +3,7 @@
 import http.client
 import os
 import pathlib
+import re
 import shutil
 import socket
 
@@ -37,24 +38,30 @@ def as_user(user, folder):
 
 
 class Nginx:
-    """As Debian's nginx.conf would include the example."""
+    """As Debian's nginx.conf would include the example, and with as many files as it may open
+    there; beside another site that has all other names, if it is told so."""
 
     PROGRAM = shutil.which("nginx", path=SEARCH)
 
-    def __init__(self, folder, root, port, keeps_open=False, user="nobody"):
+    def __init__(self, folder, root, port, keeps_open=False, user="nobody", other_site=False):
         changes = {"listen 80;": f"listen 127.0.0.1:{port};", "root /srv/log;": f"root {root};"}
+        outside = other = ""
         if keeps_open:
             changes["# open_file_cache"] = "open_file_cache"
+            outside = re.search(r"# (worker_rlimit_nofile .*;)\n", example("nginx.conf", {}))[1]
+        if other_site:
+            other = f"server {{ listen 127.0.0.1:{port} default_server; return 200 other; }}\n"
         own = f"{folder}/nginx-{port}"
-        prefix = as_user(user, own)
+        prefix = [*as_user(user, own), "prlimit", "--nofile=1024:"]
         paths = "".join(f"{name}_temp_path {own}/{name};\n"
                         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         config = pathlib.Path(own, "nginx.conf")
         config.write_text(f"user {user}; pid {own}/pid; error_log {own}/error.log; daemon off;\n"
-                          "worker_processes 1; events { worker_connections 768; }\n"
+                          f"{outside} worker_processes 1; events {{ worker_connections 768; }}\n"
                           "http { access_log off; include /etc/nginx/mime.types; sendfile on;\n"
                           "tcp_nopush on; gzip on; default_type text/html;\n"
-                          f"{paths}{example('nginx.conf', changes)} }}\n", encoding="utf-8")
+                          f"{paths}{other}{example('nginx.conf', changes)} }}\n",
+                          encoding="utf-8")
         self.command = [*prefix, self.PROGRAM, "-e", f"{own}/error.log", "-c", config]
 
 
@@ -107,7 +114,8 @@ class Client:
     def get(self, path, method="GET", **headers):
         """Status, headers, body. A response that is not complete is an exception."""
         try:
-            self.connection.putrequest(method, path, skip_accept_encoding=True)
+            self.connection.putrequest(method, path, skip_host="Host" in headers,
+                                       skip_accept_encoding=True)
             for name, value in headers.items():
                 self.connection.putheader(name.replace("_", "-"), value)
             self.connection.endheaders()

@@ -178,6 +178,7 @@ class Published:
             for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
                 status, headers, _ = client.get("/tile/0/000", method, Content_Length="0")
                 self.assertEqual((status, headers["Cache-Control"]), (405, None), (name, method))
+                self.assertEqual(headers["Access-Control-Allow-Origin"], "*", (name, method))
                 self.assertEqual(headers["Allow"], None if name == "nginx" else "GET, HEAD")
             self.expect(client.get("/vkey"), 200, self.vkey.encode() + b"\n", Content_Type=TEXT)
 
@@ -210,6 +211,7 @@ class Published:
                     except (http.client.HTTPException, OSError):
                         continue
                     self.assertEqual((status, headers["Cache-Control"]), (500, None), (name, path))
+                    self.assertEqual(headers["Access-Control-Allow-Origin"], "*", (name, path))
             self.assertEqual(client.get("/tile/0/000")[2], self.log.tile(0, 0))
         self.flip("hashes/0", 8192 + 50)
         self.flip("entries/0", len(self.log.bundle(0)) + 5)
@@ -332,10 +334,30 @@ class Reader(Catching):
 class StaticTest(Published, harness.MountTest):
     OPTIONS = "static"
 
+    def test_beside_the_default_site(self):
+        mount = self.mount(self.store, "static,allow_other")
+        make = partial(web_servers.Nginx, self.folder, mount.path, other_site=True)
+        port, _ = web_servers.serve(self.start_server, make)
+        client = web_servers.Client(port)
+        self.addCleanup(client.connection.close)
+        self.assertEqual(client.get("/checkpoint", Host="example.com")[2], b"other")
+        self.expect(client.get("/checkpoint", Host="log.example.com"), 200,
+                    mount.read("checkpoint"))
+
 
 class ReadOnlyTest(Published, harness.MountTest):
     OPTIONS = "ro"
     KEEPS_OPEN = True
+
+    def test_more_files_than_a_process_may_open(self):
+        """... by itself, on Debian: nginx keeps them all."""
+        _, clients = self.serve()
+        paths = ["/" + tile_path(level, number, width) for level in ("0", "entries")
+                 for number in (0, 1) for width in range(1, 257)]
+        self.assertGreaterEqual(len(paths), 1024)
+        for name, client in clients:
+            failed = [path for path in paths if client.get(path)[0] != 200]
+            self.assertEqual(failed, [], name)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def web(bench):
 def rows(how, static, kept, plain, plain_kept, goal=None):
     for name, ours, beside, limit, wanted in (
             ("`static`", static, "plain files", plain, goal),
-            ("`ro`, files kept open", kept, "plain files", plain, goal),
-            ("`ro`, files kept open", kept, "plain files kept open", plain_kept, None)):
+            ("`ro`, files kept open", kept, "plain files", plain, None),
+            ("`ro`, files kept open", kept, "plain files kept open", plain_kept, goal)):
         yield Row(f"nginx over {name}, {how}", "/s", rates(ours), beside, rates(limit), goal=wanted,
                   extra=latencies(the_log=ours, plain=limit))
