@@ -23,6 +23,9 @@
 
 namespace logcore {
 
+// Of the page cache, and of what a torn write may hurt.
+inline constexpr uint64_t kBlockLength = 4096;
+
 class File {
  public:
   virtual ~File() = default;
@@ -33,11 +36,17 @@ class File {
   virtual void WillRead(uint64_t /*offset*/, uint64_t /*length*/) const {}
   // Writes all of `bytes`, or fails; the file grows as needed.
   virtual Status WriteAt(uint64_t offset, std::string_view bytes) = 0;
+  // The same for whole blocks, past the page cache where the filesystem can: for much that will
+  // not be read soon. Durable after Sync() like everything else.
+  virtual Status WriteBlocksAt(uint64_t offset, std::string_view blocks) {
+    return WriteAt(offset, blocks);
+  }
   // Reserves room for the first `length` bytes, so that writing them cannot fail with kNoSpace. The
   // file's length stays. Where the filesystem cannot reserve, it does nothing.
   virtual Status Allocate(uint64_t length) = 0;
-  // Gives back what Allocate reserved beyond the file's length.
-  virtual Status ReleaseUnused() = 0;
+  // Ends the file at `length` if it goes on after that, and gives back what Allocate reserved
+  // beyond the file's end. Until Sync() a power cut may bring back what was cut off.
+  virtual Status Cut(uint64_t length) = 0;
   // fdatasync(2): what was written by anyone before is durable, and the length with it.
   virtual Status Sync() = 0;
   virtual Result<uint64_t> Length() const = 0;

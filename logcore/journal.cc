@@ -8,9 +8,9 @@
 namespace logcore {
 namespace {
 
-constexpr std::string_view kRecordMagic = "tlogrec1";
+constexpr std::string_view kRecordMagic = "tlogrec2";
 constexpr std::string_view kBaseMagic = "tlogbas1";
-constexpr std::string_view kHeadMagic = "tloghd01";
+constexpr std::string_view kHeadMagic = "tloghd02";
 constexpr size_t kMacOffset = kRecordHeaderLength - kHashLength;
 
 void AppendPosition(std::string* out, const JournalPosition& position) {
@@ -80,7 +80,7 @@ bool ChecksumFollows(std::string_view bytes, const ByteReader& reader) {
 }  // namespace
 
 uint64_t RecordHeader::Length() const {
-  const uint64_t length = kRecordHeaderLength + frames_length;
+  const uint64_t length = kRecordHeaderLength + (frames_length - outside);
   return (length + kJournalBlock - 1) / kJournalBlock * kJournalBlock;
 }
 
@@ -92,6 +92,7 @@ void EncodeRecordHeader(const Hash& key, RecordHeader* header, char* out) {
   AppendBigEndian(&bytes, header->start_size);
   AppendBigEndian(&bytes, header->size);
   AppendBigEndian(&bytes, header->frames_length);
+  AppendBigEndian(&bytes, header->outside);
   AppendBigEndian(&bytes, static_cast<uint64_t>(header->time));
   bytes.append(header->root.view());
   bytes.append(header->previous.view());
@@ -110,6 +111,7 @@ std::optional<RecordHeader> DecodeRecordHeader(const Hash& key, std::string_view
   header.start_size = reader.Integer<uint64_t>();
   header.size = reader.Integer<uint64_t>();
   header.frames_length = reader.Integer<uint64_t>();
+  header.outside = reader.Integer<uint64_t>();
   header.time = static_cast<int64_t>(reader.Integer<uint64_t>());
   header.root = *TakeHash(&reader);
   header.previous = *TakeHash(&reader);
@@ -117,6 +119,9 @@ std::optional<RecordHeader> DecodeRecordHeader(const Hash& key, std::string_view
   if (Sha256({key.view(), bytes.substr(0, kMacOffset)}) != header.mac) return std::nullopt;
   if (header.start_size >= header.size || kMaxTreeSize < header.size) return std::nullopt;
   if (header.frames_length > journal_length || header.time < 0) return std::nullopt;
+  if (header.frames_length < header.outside || header.outside % kBlockLength != 0) {
+    return std::nullopt;
+  }
   return header;
 }
 
@@ -200,10 +205,13 @@ std::string EncodeHead(const Head& head) {
   std::string bytes(kHeadMagic);
   bytes.append(head.boot_id);
   bytes.push_back(static_cast<char>(head.state));
-  bytes.push_back(static_cast<char>((head.complete ? 1 : 0) | (head.advancing ? 2 : 0)));
+  bytes.push_back(static_cast<char>((head.complete ? 1 : 0) | (head.advancing ? 2 : 0) |
+                                    (head.outside ? 4 : 0) | (head.doubtful ? 8 : 0)));
   AppendPosition(&bytes, head.base);
   AppendBigEndian(&bytes, head.base_size);
+  AppendBigEndian(&bytes, head.base_frames_end);
   AppendBigEndian(&bytes, head.durable_sequence);
+  AppendBigEndian(&bytes, head.recoveries);
   AppendState(&bytes, head.log);
   AppendChecksum(&bytes);
   CHECK(bytes.size() <= kMaxHeadLength);
@@ -220,12 +228,16 @@ std::optional<Head> DecodeHead(std::string_view bytes) {
   if (state < 1 || 3 < state) return std::nullopt;
   head.state = static_cast<HeadState>(state);
   const uint8_t flags = reader.Integer<uint8_t>();
-  if (3 < flags) return std::nullopt;
+  if (15 < flags) return std::nullopt;
   head.complete = (flags & 1) != 0;
   head.advancing = (flags & 2) != 0;
+  head.outside = (flags & 4) != 0;
+  head.doubtful = (flags & 8) != 0;
   head.base = TakePosition(&reader);
   head.base_size = reader.Integer<uint64_t>();
+  head.base_frames_end = reader.Integer<uint64_t>();
   head.durable_sequence = reader.Integer<uint64_t>();
+  head.recoveries = reader.Integer<uint64_t>();
   std::optional<LogState> log = TakeState(&reader);
   if (!log) return std::nullopt;
   head.log = std::move(*log);

@@ -9,8 +9,11 @@
 //
 // A *record* holds one batch, with its bytes, at a multiple of 4 KiB, never across the end:
 //
-//   magic 8 | sequence 8 | start size 8 | size 8 | frames length 8 | time 8 | root 32 | previous 32
-//   | mac 32 | frames ... | zeros up to the next 4 KiB
+//   magic 8 | sequence 8 | start size 8 | size 8 | frames length 8 | outside 8 | time 8 | root 32
+//   | previous 32 | mac 32 | frames ... | zeros up to the next 4 KiB
+//
+// A long one need not hold all its frames. `outside` bytes of them, those that fill whole 4 KiB
+// blocks of the segment they go to, are there already, synced before the record was written.
 //
 // Sequences count up by one for ever, so a record of an older lap cannot pass for a new one.
 // `previous` is the mac of the record before: a chain. mac = SHA-256(key || the fields before it),
@@ -49,7 +52,7 @@ inline constexpr uint64_t kRecordsStart = 2 * kBaseSlotLength;
 inline constexpr uint64_t kDefaultJournalLength = 64 * 1024 * 1024;
 inline constexpr uint64_t kMinJournalLength = kRecordsStart + 16 * kJournalBlock;
 inline constexpr uint64_t kMaxJournalLength = uint64_t{1} << 32;
-inline constexpr size_t kRecordHeaderLength = 6 * 8 + 3 * kHashLength;
+inline constexpr size_t kRecordHeaderLength = 7 * 8 + 3 * kHashLength;
 
 // A place in the journal: after which record, and where the next one may begin.
 struct JournalPosition {
@@ -72,6 +75,7 @@ struct RecordHeader {
   uint64_t start_size = 0;
   uint64_t size = 0;
   uint64_t frames_length = 0;
+  uint64_t outside = 0;  // bytes of the frames that are not in the record
   int64_t time = 0;
   Hash root;
   Hash previous;
@@ -114,9 +118,10 @@ enum class HeadState : uint8_t {
 struct Head {
   std::string boot_id;  // 16 bytes
   HeadState state = HeadState::kIdle;
-  JournalPosition base;    // of a base slot on the disk: the journal before it is free
-  uint64_t base_size = 0;  // entries up to which the log's files were durable then
-  LogState log;
+  JournalPosition base = {};  // of a base slot on the disk: the journal before it is free
+  uint64_t base_size = 0;     // entries up to which the log's files were durable then
+  uint64_t base_frames_end = 0;
+  LogState log = {};
   // `checkpoint` says, or is about to say, that all is on the disk: to be taken back, durably,
   // before anything is appended.
   bool complete = false;
@@ -126,6 +131,14 @@ struct Head {
   // The base is being advanced. If nobody holds the base lock, who did that died, or could not say
   // that a sync failed: the page cache cannot be believed.
   bool advancing = false;
+  // The commit under way writes frames outside its record.
+  bool outside = false;
+  // Who died in such a commit may have been told that a write to a segment failed, one of an
+  // earlier commit even, and have told nobody: the base must not be advanced on the word of a sync.
+  bool doubtful = false;
+  // How often a commit that had died was recovered from in this boot. Each may have given back room
+  // that other processes had reserved.
+  uint64_t recoveries = 0;
   bool operator==(const Head&) const = default;
 };
 

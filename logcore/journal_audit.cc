@@ -33,11 +33,11 @@ Status CheckBaseSlots(const File& journal) {
 }
 
 // Where the chain ends, in `state`.
-Status FollowJournal(const File& journal, const TreeHead& published, bool has_sound_entries,
-                     LogState* state) {
+Status FollowJournal(const File& journal, const LogFiles& files, const TreeHead& published,
+                     bool has_sound_entries, LogState* state) {
   RETURN_IF_ERROR(CheckBaseSlots(journal));
   ASSIGN_OR_RETURN(const Base base, ReadBase(journal, std::nullopt));
-  const JournalReader reader(&journal, base);
+  const JournalReader reader(&journal, &files, base);
   *state = base.state;
   while (true) {
     ASSIGN_OR_RETURN(const std::optional<JournalRecord> record, reader.After(*state));
@@ -115,7 +115,7 @@ Status CheckJournal(Disk* disk, const LogFiles& files, const TreeHead& published
     ASSIGN_OR_RETURN(const std::optional<Head> head, ReadHead(*lock));
     if (i == 0) first = head;
     LogState state;
-    Status status = FollowJournal(*journal, published, has_sound_entries, &state);
+    Status status = FollowJournal(*journal, files, published, has_sound_entries, &state);
     if (status.has_value()) status = files.CheckLengths(state.end);
     if (status.has_value()) {
       ASSIGN_OR_RETURN(const PublishedFile::Slot slot, checkpoint->Read());

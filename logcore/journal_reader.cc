@@ -68,12 +68,16 @@ Result<std::optional<JournalRecord>> JournalReader::RecordAt(uint64_t offset,
   JournalRecord record{.offset = offset,
                        .header = *header,
                        .bytes = std::string(header->Length(), '\0'),
+                       .outside = {},
+                       .joined_frames = {},
                        .leaf_hashes = {},
                        .range = state.range,
                        .completed = {}};
   ASSIGN_OR_RETURN(const size_t length,
                    journal_->ReadAt(offset, record.bytes.data(), record.bytes.size()));
   if (length != record.bytes.size()) return none;
+  ASSIGN_OR_RETURN(const bool has_frames, JoinFrames(state, &record));
+  if (!has_frames) return none;
   const uint64_t count = header->size - header->start_size;
   const WholeFrames whole = CountFrames(record.frames());
   if (whole.count != count || whole.length != record.frames().size()) return none;
@@ -82,6 +86,21 @@ Result<std::optional<JournalRecord>> JournalReader::RecordAt(uint64_t offset,
   record.range.Extend(record.leaf_hashes, &record.completed);
   if (record.range.Root() != header->root) return none;
   return std::optional<JournalRecord>(std::move(record));
+}
+
+Result<bool> JournalReader::JoinFrames(const LogState& state, JournalRecord* record) const {
+  const RecordHeader& header = record->header;
+  if (header.outside == 0) return true;
+  ASSIGN_OR_RETURN(record->outside, files_->OutsideOf(state.end, header.size - header.start_size,
+                                                      header.frames_length));
+  const auto [skip, length] = record->outside;
+  if (length != header.outside) return false;
+  const std::string_view inside =
+      std::string_view(record->bytes).substr(kRecordHeaderLength, header.frames_length - length);
+  std::string& frames = record->joined_frames;
+  frames.reserve(header.frames_length);
+  frames.append(inside.substr(0, skip)).append(length, '\0').append(inside.substr(skip));
+  return files_->ReadOutside(state.end, record->outside, frames.data() + skip);
 }
 
 Status JournalReader::CheckNothingLater(uint64_t sequence) const {

@@ -30,11 +30,14 @@ struct JournalRecord {
   uint64_t offset = 0;
   RecordHeader header;
   std::string bytes;  // all of it, with its padding
+  Outside outside;
+  std::string joined_frames;  // if some are outside
   std::vector<Hash> leaf_hashes;
   CompactRange range;  // after it
   CompletedNodes completed;
 
   std::string_view frames() const {
+    if (outside.length != 0) return joined_frames;
     return std::string_view(bytes).substr(kRecordHeaderLength, header.frames_length);
   }
   JournalPosition end() const { return {header.sequence, offset + header.Length()}; }
@@ -42,9 +45,9 @@ struct JournalRecord {
 
 class JournalReader {
  public:
-  // `journal` outlives this.
-  JournalReader(const File* journal, const Base& base)
-      : journal_(journal), key_(base.key), length_(base.journal_length) {}
+  // `journal` and `files` outlive this.
+  JournalReader(const File* journal, const LogFiles* files, const Base& base)
+      : journal_(journal), files_(files), key_(base.key), length_(base.journal_length) {}
 
   // The record that follows `state`, if there is a valid one.
   Result<std::optional<JournalRecord>> After(const LogState& state) const;
@@ -57,7 +60,11 @@ class JournalReader {
  private:
   Result<std::optional<JournalRecord>> RecordAt(uint64_t offset, const LogState& state) const;
 
+  // False: what is outside of it is not there.
+  Result<bool> JoinFrames(const LogState& state, JournalRecord* record) const;
+
   const File* const journal_;
+  const LogFiles* const files_;
   const Hash key_;
   const uint64_t length_;
 };

@@ -15,36 +15,11 @@ namespace {
 
 constexpr unsigned kFileMode = 0644;
 constexpr unsigned kDirectoryMode = 0755;
-constexpr uint64_t kBlockLength = 4096;
 constexpr uint64_t kLeafHashesStep = 1 << 20;
 constexpr uint64_t kOtherStep = 64 * 1024;
-constexpr std::string_view kEntriesPrefix = "entries/";
-constexpr std::string_view kIndexSuffix = ".index";
-constexpr std::string_view kEndsEarly = "the file ends before the log does";
-
-std::string HashesName(int level) {
-  return "hashes/" + std::to_string(level);
-}
-
-// The segment that "12" or "12.index" belongs to.
-std::optional<uint64_t> ParseSegmentFile(std::string_view name) {
-  if (name.ends_with(kIndexSuffix)) name.remove_suffix(kIndexSuffix.size());
-  return ParseDecimal(name);
-}
 
 std::string_view AsBytes(std::span<const Hash> hashes) {
   return {reinterpret_cast<const char*>(hashes.data()), hashes.size_bytes()};
-}
-
-tl::unexpected<Error> FailBeyond(const Segment& segment) {
-  return FailCorrupt(segment.index_name(), 0, "the segment begins after the end of the log");
-}
-
-Status CheckLength(const File& file, const std::string& name, uint64_t length) {
-  ASSIGN_OR_RETURN(const uint64_t found, file.Length());
-  if (found < length) return FailCorrupt(name, found, kEndsEarly);
-  if (length < found) return FailCorrupt(name, length, "the file goes on after the end of the log");
-  return {};
 }
 
 // What must be there: that it is missing is damage.
@@ -57,6 +32,10 @@ Result<std::unique_ptr<File>> OpenNeeded(Disk* disk, const std::string& name, Ac
 }
 
 }  // namespace
+
+std::string HashesName(int level) {
+  return "hashes/" + std::to_string(level);
+}
 
 LogEnd EndAfter(const LogEnd& end, const LogAppend& append) {
   CHECK(end.time <= append.time);
@@ -77,18 +56,11 @@ struct LogFiles::Piece {
   uint64_t count = 0;
   uint64_t offset = 0;  // global, of the first frame
   std::string_view frames;
+  Outside outside;   // of these frames
   std::string rows;  // those of the segment's index that begin here
 
   uint64_t FirstRow() const { return (first + kIndexStride - 1) / kIndexStride; }
   uint64_t IndexLength() const { return FirstRow() * kIndexRowLength + rows.size(); }
-};
-
-// Where one file ends.
-struct LogFiles::FileEnd {
-  std::string name;
-  File* file;
-  uint64_t length;
-  std::shared_ptr<const Segment> segment;  // whose file it is: keeps it open
 };
 
 Result<std::unique_ptr<LogFiles>> LogFiles::Open(Disk* disk, Access access) {
@@ -247,6 +219,8 @@ std::vector<LogFiles::Piece> LogFiles::Cut(const LogEnd& end, const LogAppend& a
     ++piece.count;
   }
   CHECK(place == append.frames.size());
+  CHECK(append.outside.length == 0 || pieces.size() == 1);
+  pieces.back().outside = append.outside;
   return pieces;
 }
 
@@ -269,9 +243,8 @@ Status LogFiles::ReservePiece(const Piece& piece) {
     return segment->Reserve(piece.frames.size(), piece.IndexLength());
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Open(piece.segment));
-  ASSIGN_OR_RETURN(const uint64_t base, segment->Base());
-  if (piece.offset < base) return FailBeyond(*segment);
-  return segment->Reserve(piece.offset - base + piece.frames.size(), piece.IndexLength());
+  ASSIGN_OR_RETURN(const uint64_t place, segment->PlaceOf(piece.offset));
+  return segment->Reserve(place + piece.frames.size(), piece.IndexLength());
 }
 
 Result<LogEnd> LogFiles::Write(const LogEnd& end, const LogAppend& append) {
@@ -298,17 +271,58 @@ Result<LogEnd> LogFiles::Write(const LogEnd& end, const LogAppend& append) {
 Status LogFiles::WritePiece(const Piece& piece) {
   ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Open(piece.segment));
   if (piece.first == 0) segment->SetBase(piece.offset);
-  ASSIGN_OR_RETURN(const uint64_t base, segment->Base());
-  if (piece.offset < base) return FailBeyond(*segment);
-  RETURN_IF_ERROR(segment->frames()->WriteAt(piece.offset - base, piece.frames));
+  ASSIGN_OR_RETURN(const uint64_t place, segment->PlaceOf(piece.offset));
+  const auto [skip, outside] = piece.outside;
+  if (outside == 0) {
+    RETURN_IF_ERROR(segment->frames()->WriteAt(place, piece.frames));
+  } else {
+    const uint64_t rest = skip + outside;
+    RETURN_IF_ERROR(segment->frames()->WriteAt(place, piece.frames.substr(0, skip)));
+    RETURN_IF_ERROR(segment->frames()->WriteAt(place + rest, piece.frames.substr(rest)));
+  }
   if (!piece.rows.empty()) {
     RETURN_IF_ERROR(segment->index()->WriteAt(piece.FirstRow() * kIndexRowLength, piece.rows));
   }
   if (piece.first + piece.count == kSegmentEntries) {
     // Only room is at stake: that it could not be given back is no error of this append.
-    static_cast<void>(segment->frames()->ReleaseUnused());
+    static_cast<void>(segment->frames()->Cut(place + piece.frames.size()));
   }
   return {};
+}
+
+Result<uint64_t> LogFiles::NextPlace(const LogEnd& end) const {
+  if (end.size % kSegmentEntries == 0) return 0;
+  ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment,
+                   segments_.Open(end.size / kSegmentEntries));
+  return segment->PlaceOf(end.frames_end);
+}
+
+Result<Outside> LogFiles::OutsideOf(const LogEnd& end, uint64_t count,
+                                    uint64_t frames_length) const {
+  if (end.size / kSegmentEntries != (end.size + count - 1) / kSegmentEntries) return Outside();
+  ASSIGN_OR_RETURN(const uint64_t place, NextPlace(end));
+  const uint64_t skip = (kBlockLength - place % kBlockLength) % kBlockLength;
+  if (frames_length < skip) return Outside();
+  return Outside{skip, (frames_length - skip) / kBlockLength * kBlockLength};
+}
+
+Status LogFiles::WriteOutside(const LogEnd& end, const LogAppend& append) {
+  const auto [skip, length] = append.outside;
+  ASSIGN_OR_RETURN(const uint64_t place, NextPlace(end));
+  ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment,
+                   segments_.Open(end.size / kSegmentEntries));
+  RETURN_IF_ERROR(
+      segment->frames()->WriteBlocksAt(place + skip, append.frames.substr(skip, length)));
+  return segment->frames()->Sync();
+}
+
+Result<bool> LogFiles::ReadOutside(const LogEnd& end, const Outside& outside, char* out) const {
+  ASSIGN_OR_RETURN(const uint64_t place, NextPlace(end));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Segment> segment,
+                   segments_.Open(end.size / kSegmentEntries));
+  ASSIGN_OR_RETURN(const size_t length,
+                   segment->frames()->ReadAt(place + outside.skip, out, outside.length));
+  return length == outside.length;
 }
 
 Status LogFiles::Sync(uint64_t from, uint64_t to) {
@@ -317,8 +331,10 @@ Status LogFiles::Sync(uint64_t from, uint64_t to) {
   const uint64_t first_segment = from / kSegmentEntries;
   const uint64_t last_segment = (to - 1) / kSegmentEntries;
   for (uint64_t number = first_segment; number <= last_segment; ++number) {
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> frames,
+                     disk_->Open(SegmentName(number), Access::kRead));
+    RETURN_IF_ERROR(frames->Sync());
     ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Open(number));
-    RETURN_IF_ERROR(segment->frames()->Sync());
     RETURN_IF_ERROR(segment->index()->Sync());
   }
   if (from % kSegmentEntries == 0 || first_segment != last_segment) {
@@ -329,111 +345,6 @@ Status LogFiles::Sync(uint64_t from, uint64_t to) {
     RETURN_IF_ERROR(hashes_[static_cast<size_t>(level)]->Sync());
   }
   return times_->Sync();
-}
-
-// ---- The files' ends
-
-Result<std::vector<LogFiles::FileEnd>> LogFiles::Ends(const LogEnd& end) const {
-  std::vector<FileEnd> ends;
-  for (int level = 0; level < kTileLevels; ++level) {
-    ends.push_back({HashesName(level), hashes_[static_cast<size_t>(level)].get(),
-                    NodeCount(level, end.size) * kHashLength, nullptr});
-  }
-  ends.push_back({kTimesName, times_.get(), end.time_rows * kTimeRowLength, nullptr});
-  if (end.size == 0) return ends;
-  const uint64_t last = end.size - 1;
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Segment> segment,
-                   segments_.Open(last / kSegmentEntries));
-  ASSIGN_OR_RETURN(const uint64_t base, segment->Base());
-  if (end.frames_end < base) return FailBeyond(*segment);
-  const uint64_t rows = last % kSegmentEntries / kIndexStride + 1;
-  ends.push_back(
-      {SegmentName(segment->number()), segment->frames(), end.frames_end - base, segment});
-  ends.push_back(
-      {SegmentIndexName(segment->number()), segment->index(), rows * kIndexRowLength, segment});
-  return ends;
-}
-
-Result<std::vector<Block>> LogFiles::PartialBlocks(const LogEnd& end) const {
-  ASSIGN_OR_RETURN(const std::vector<FileEnd> ends, Ends(end));
-  std::vector<Block> blocks;
-  for (const FileEnd& file : ends) {
-    const size_t length = file.length % kBlockLength;
-    if (length == 0) continue;
-    Block block{file.name, file.length - length, std::string(length, '\0')};
-    RETURN_IF_ERROR(ReadExactly(*file.file, file.name, block.offset, block.bytes.data(), length));
-    blocks.push_back(std::move(block));
-  }
-  return blocks;
-}
-
-Status LogFiles::WriteBlocks(std::span<const Block> blocks) {
-  for (const Block& block : blocks) {
-    File* file = block.name == kTimesName ? times_.get() : nullptr;
-    for (int level = 0; level < kTileLevels; ++level) {
-      if (block.name == HashesName(level)) file = hashes_[static_cast<size_t>(level)].get();
-    }
-    std::shared_ptr<Segment> segment;
-    if (block.name.starts_with(kEntriesPrefix)) {
-      const std::optional<uint64_t> number =
-          ParseSegmentFile(std::string_view(block.name).substr(kEntriesPrefix.size()));
-      if (number) {
-        ASSIGN_OR_RETURN(segment, segments_.Open(*number));
-        file = block.name.ends_with(kIndexSuffix) ? segment->index() : segment->frames();
-      }
-    }
-    if (file == nullptr || block.offset % kBlockLength != 0 || kBlockLength <= block.bytes.size()) {
-      return FailCorrupt(block.name, block.offset, "no block that could have been kept");
-    }
-    RETURN_IF_ERROR(file->WriteAt(block.offset, block.bytes));
-    if (segment != nullptr) segment->ForgetBase();
-  }
-  return {};
-}
-
-Status LogFiles::SyncEnds(const LogEnd& end) {
-  ASSIGN_OR_RETURN(const std::vector<FileEnd> ends, Ends(end));
-  for (const FileEnd& file : ends) RETURN_IF_ERROR(file.file->Sync());
-  return {};
-}
-
-Status LogFiles::CheckWhole(uint64_t size) const {
-  for (int level = 0; level < kTileLevels; ++level) {
-    const uint64_t length = NodeCount(level, size) * kHashLength;
-    ASSIGN_OR_RETURN(const uint64_t found, hashes_[static_cast<size_t>(level)]->Length());
-    if (found < length) return FailCorrupt(HashesName(level), found, kEndsEarly);
-  }
-  std::shared_ptr<const Segment> before;
-  for (uint64_t number = 0; number * kSegmentEntries < size; ++number) {
-    ASSIGN_OR_RETURN(std::shared_ptr<const Segment> segment, segments_.Open(number));
-    if (before != nullptr) {
-      ASSIGN_OR_RETURN(const uint64_t base, before->Base());
-      ASSIGN_OR_RETURN(const uint64_t end, segment->Base());
-      if (end < base) return FailBeyond(*segment);
-      RETURN_IF_ERROR(CheckLength(*before->frames(), before->frames_name(), end - base));
-      RETURN_IF_ERROR(CheckLength(*before->index(), before->index_name(),
-                                  kSegmentEntries / kIndexStride * kIndexRowLength));
-    }
-    before = std::move(segment);
-  }
-  return {};
-}
-
-Status LogFiles::CheckLengths(const LogEnd& end) const {
-  ASSIGN_OR_RETURN(const std::vector<FileEnd> ends, Ends(end));
-  for (const FileEnd& file : ends) {
-    RETURN_IF_ERROR(CheckLength(*file.file, file.name, file.length));
-  }
-  // Segments after the last one may have been created, by a commit that failed, but are empty.
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, disk_->List("entries"));
-  for (const std::string& name : names) {
-    const std::optional<uint64_t> number = ParseSegmentFile(name);
-    if (!number || (end.size != 0 && *number <= (end.size - 1) / kSegmentEntries)) continue;
-    const std::string path = std::string(kEntriesPrefix) + name;
-    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk_->Open(path, Access::kRead));
-    RETURN_IF_ERROR(CheckLength(*file, path, 0));
-  }
-  return {};
 }
 
 }  // namespace logcore

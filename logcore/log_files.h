@@ -14,7 +14,8 @@
 // frame's 2-byte length becomes one newline, so the text offset of entry i is its frame offset - i.
 //
 // Threads: reading from any; Reserve, Write, Sync by the holder of the commit lock (store.h). At
-// most kMaxOpenSegments segments are kept open. Tested by tests/logcore/log_files_test.cc.
+// most kMaxOpenSegments segments are kept open. Tested by
+// tests/logcore/log_files_test.cc and log_files_outside_test.cc.
 
 #ifndef LOGCORE_LOG_FILES_H_
 #define LOGCORE_LOG_FILES_H_
@@ -41,16 +42,23 @@ struct LogEnd {
   uint64_t size = 0;
   uint64_t frames_end = 0;  // global offset after the last frame
   uint64_t time_rows = 0;
-  int64_t time = 0;         // second of the last row; 0 if there is none
+  int64_t time = 0;  // second of the last row; 0 if there is none
   bool operator==(const LogEnd&) const = default;
+};
+
+// A part of frames: `length` bytes after the first `skip` ones.
+struct Outside {
+  uint64_t skip = 0;
+  uint64_t length = 0;
 };
 
 // Entries to write after a LogEnd.
 struct LogAppend {
   std::string_view frames;
-  std::span<const Hash> leaf_hashes;      // one for each frame
-  const CompletedNodes* completed;        // CompactRange::Extend's; level 0 is not read
-  int64_t time = 0;                       // >= LogEnd::time
+  std::span<const Hash> leaf_hashes;  // one for each frame
+  const CompletedNodes* completed;    // CompactRange::Extend's; level 0 is not read
+  int64_t time = 0;                   // >= LogEnd::time
+  Outside outside = {};               // what WriteOutside writes, and Write does not
 };
 
 // Where the files end after `append`. The clock's second is noted with its first entry.
@@ -63,6 +71,8 @@ struct Block {
   std::string bytes;
   bool operator==(const Block&) const = default;
 };
+
+std::string HashesName(int level);  // "hashes/1"
 
 class LogFiles {
  public:
@@ -113,7 +123,22 @@ class LogFiles {
   Status Reserve(const LogEnd& end, const LogAppend& append);
   // Writes, unsynced, and returns where the files end now. Idempotent.
   Result<LogEnd> Write(const LogEnd& end, const LogAppend& append);
-  // Makes all that was written for entries [from, to) durable, with the names.
+  // Of frames to be appended, the part that fills whole blocks of the segment they go to: nothing
+  // else is ever in these blocks, so that they can be written before it is known what becomes of
+  // the append. None if they go to several segments.
+  Result<Outside> OutsideOf(const LogEnd& end, uint64_t count, uint64_t frames_length) const;
+  // Writes that part of an append that Reserve has made room for, and makes it durable.
+  Status WriteOutside(const LogEnd& end, const LogAppend& append);
+  // Reads it. False: the file ends before it does.
+  Result<bool> ReadOutside(const LogEnd& end, const Outside& outside, char* out) const;
+  // Removes what was written so after the end, durably.
+  Status CutAfter(const LogEnd& end);
+  // CutAfter, by whichever process, gives back what was reserved.
+  void ForgetReserved() { segments_.ForgetReserved(); }
+
+  // Makes all that was written for entries [from, to) durable, with the names. From any thread: it
+  // has openings of its own for what WriteOutside syncs, too, as the kernel reports a write that
+  // failed once to each.
   Status Sync(uint64_t from, uint64_t to);
 
   // The last, unfinished 4 KiB block of each file at `end`. Bytes after `end` are written into
@@ -130,6 +155,8 @@ class LogFiles {
   // kCorrupt unless every file ends where `end` says: what was never committed cannot be there. Of
   // the segments only the last one is looked at, and that there are none after it.
   Status CheckLengths(const LogEnd& end) const;
+  // The same, but what WriteOutside writes may be there.
+  Status CheckLengthsBeforeCut(const LogEnd& end) const;
 
  private:
   struct Piece;
@@ -141,6 +168,9 @@ class LogFiles {
   Status WritePiece(const Piece& piece);
   Result<FrameWalk> WalkFrom(uint64_t index, uint64_t size) const;
   Result<std::vector<FileEnd>> Ends(const LogEnd& end) const;
+  // Where the frames after `end` begin in the segment they go to.
+  Result<uint64_t> NextPlace(const LogEnd& end) const;
+  Status CheckLengths(const LogEnd& end, const std::string& may_go_on) const;
 
   Disk* const disk_;
   Segments segments_;

@@ -14,7 +14,11 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <mutex>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -89,9 +93,34 @@ class Descriptor {
   int fd_ = -1;
 };
 
+// Memory as O_DIRECT wants it. One for all files of a disk: it is large.
+class BlockBuffer {
+ public:
+  static constexpr size_t kLength = 1 << 20;
+
+  // Calls `write` with each part of `bytes`, aligned, until one fails.
+  template <typename Write>
+  bool ForEachPart(std::string_view bytes, Write write) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (memory_ == nullptr) memory_.reset(std::aligned_alloc(kBlockLength, kLength));
+    if (memory_ == nullptr) return false;
+    for (size_t done = 0; done < bytes.size(); done += kLength) {
+      const std::string_view part = bytes.substr(done, kLength);
+      std::memcpy(memory_.get(), part.data(), part.size());
+      if (!write(done, memory_.get(), part.size())) return false;
+    }
+    return true;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::unique_ptr<void, decltype(&std::free)> memory_{nullptr, &std::free};
+};
+
 class PosixFile final : public File {
  public:
-  PosixFile(Descriptor fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
+  PosixFile(Descriptor fd, std::string name, std::shared_ptr<BlockBuffer> buffer)
+      : fd_(std::move(fd)), name_(std::move(name)), buffer_(std::move(buffer)) {}
 
   Result<size_t> ReadAt(uint64_t offset, char* out, size_t length) const override {
     size_t done = 0;
@@ -126,6 +155,25 @@ class PosixFile final : public File {
     return {};
   }
 
+  // What cannot be written so, or not all of it, is written as everything else.
+  Status WriteBlocksAt(uint64_t offset, std::string_view blocks) override {
+    CHECK(offset % kBlockLength == 0 && blocks.size() % kBlockLength == 0);
+    if (direct_.get() < 0 && may_be_direct_) {
+      const std::string path = "/proc/self/fd/" + std::to_string(fd_.get());
+      direct_ = Descriptor(open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
+      may_be_direct_ = direct_.get() >= 0;
+    }
+    const bool written =
+        may_be_direct_ &&
+        buffer_->ForEachPart(blocks, [&](size_t done, const void* part, size_t length) {
+          const ssize_t count = Repeat([&] {
+            return pwrite(direct_.get(), part, length, static_cast<off_t>(offset + done));
+          });
+          return count == static_cast<ssize_t>(length);
+        });
+    return written ? Status() : WriteAt(offset, blocks);
+  }
+
   Status Allocate(uint64_t length) override {
     if (length == 0) return {};
     const int result = Repeat(
@@ -138,10 +186,11 @@ class PosixFile final : public File {
 
   // Truncating a file to the length it has frees what was allocated behind it; punching a hole
   // there does not, on ext4.
-  Status ReleaseUnused() override {
-    ASSIGN_OR_RETURN(const uint64_t length, Length());
+  Status Cut(uint64_t length) override {
+    ASSIGN_OR_RETURN(const uint64_t present, Length());
+    length = std::min(length, present);
     const int result = Repeat([&] { return ftruncate(fd_.get(), static_cast<off_t>(length)); });
-    if (result != 0) return FailErrno("release unused space of", name_);
+    if (result != 0) return FailErrno("cut", name_);
     return {};
   }
 
@@ -189,6 +238,9 @@ class PosixFile final : public File {
 
   const Descriptor fd_;
   const std::string name_;
+  const std::shared_ptr<BlockBuffer> buffer_;
+  Descriptor direct_;  // the same file, opened again when it is needed
+  bool may_be_direct_ = true;
 };
 
 // A name is one or more components between single slashes, none of them "." or "..".
@@ -360,7 +412,7 @@ class PosixDisk final : public Disk {
     if (!S_ISREG(info.st_mode)) {
       return Fail(Code::kInvalid, std::string(verb) + " " + name + ": not a regular file");
     }
-    return std::make_unique<PosixFile>(std::move(fd), name);
+    return std::make_unique<PosixFile>(std::move(fd), name, buffer_);
   }
 
   Result<Descriptor> OpenDirectory(const std::string& name) const {
@@ -376,6 +428,7 @@ class PosixDisk final : public Disk {
   }
 
   const Descriptor directory_;
+  const std::shared_ptr<BlockBuffer> buffer_ = std::make_shared<BlockBuffer>();
 };
 
 }  // namespace

@@ -13,7 +13,6 @@ namespace logcore {
 namespace {
 
 constexpr std::string_view kSlotMagic = "tlogpub1";
-constexpr size_t kBlockLength = 4096;
 constexpr size_t kSlotHeaderLength = 8 + 8 + 16 + 8 + 8 + 8;
 constexpr size_t kMaxSlotNoteLength = kPublishedSlotLength - kSlotHeaderLength - kHashLength;
 // Both slots can only look torn while two publications overtake one reading; each takes far longer

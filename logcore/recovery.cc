@@ -118,21 +118,22 @@ Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& p
 
   // Records after this one may be in the page cache alone.
   const uint64_t durable = head != nullptr ? head->durable_sequence : UINT64_MAX;
-  const JournalReader reader(journal, base);
+  const JournalReader reader(journal, files, base);
   while (true) {
     ASSIGN_OR_RETURN(std::optional<JournalRecord> record, reader.After(state));
     if (!record) break;
+    const LogAppend append{.frames = record->frames(),
+                           .leaf_hashes = record->leaf_hashes,
+                           .completed = &record->completed,
+                           .time = record->header.time,
+                           .outside = record->outside};
+    RETURN_IF_ERROR(files->Reserve(state.end, append));
     if (durable < record->header.sequence) {
       RETURN_IF_ERROR(journal->WriteAt(record->offset, record->bytes));
       // At once: files that ran ahead of the journal would look like a journal rolled back.
       RETURN_IF_ERROR(journal->Sync());
       RETURN_IF_ERROR(note_durable(record->header.sequence));
     }
-    const LogAppend append{.frames = record->frames(),
-                           .leaf_hashes = record->leaf_hashes,
-                           .completed = &record->completed,
-                           .time = record->header.time};
-    RETURN_IF_ERROR(files->Reserve(state.end, append));
     ASSIGN_OR_RETURN(state.end, files->Write(state.end, append));
     state.position = record->end();
     state.chain = record->header.mac;
@@ -143,12 +144,16 @@ Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& p
                                     " was committed and is damaged");
   }
   RETURN_IF_ERROR(reader.CheckNothingLater(state.position.sequence));
-  RETURN_IF_ERROR(files->CheckLengths(state.end));
+  // In this boot the head says whether a commit may have left something outside its record.
+  const bool may_cut = head == nullptr || head->outside;
+  RETURN_IF_ERROR(may_cut ? files->CheckLengthsBeforeCut(state.end)
+                          : files->CheckLengths(state.end));
   RETURN_IF_ERROR(CheckEdge(*files, state.range));
   // A power cut may tear both slots of the checkpoint; nothing else may.
   RETURN_IF_ERROR(CheckPublished(*files, state, published, head != nullptr));
   RETURN_IF_ERROR(EraseTorn(reader, state.position, journal));
   RETURN_IF_ERROR(journal->Sync());
+  if (may_cut) RETURN_IF_ERROR(files->CutAfter(state.end));
   if (from_base) RETURN_IF_ERROR(files->Sync(base.state.end.size, state.end.size));
   return Recovered{std::move(base), state};
 }

@@ -64,6 +64,12 @@ Result<uint64_t> Segment::Base() const {
   return base;
 }
 
+Result<uint64_t> Segment::PlaceOf(uint64_t offset) const {
+  ASSIGN_OR_RETURN(const uint64_t base, Base());
+  if (base <= offset) return offset - base;
+  return FailCorrupt(index_name_, 0, "the segment begins after the end of the log");
+}
+
 Result<uint64_t> Segment::Row(uint64_t row) const {
   ASSIGN_OR_RETURN(const uint64_t base, Base());
   if (row == 0) return base;
@@ -133,6 +139,11 @@ Result<std::shared_ptr<Segment>> Segments::Create(uint64_t number) {
   }
   RETURN_IF_ERROR(disk_->SyncDirectory("entries"));
   return Open(number);
+}
+
+void Segments::ForgetReserved() {
+  const std::lock_guard lock(mutex_);
+  for (const std::shared_ptr<Segment>& segment : open_) segment->ForgetReserved();
 }
 
 Result<FrameWalk> FrameWalk::Begin(std::shared_ptr<const Segment> segment, uint64_t index,

@@ -41,6 +41,7 @@ class Reservation {
  public:
   // Room for the first `length` bytes, and a step more where there is room for it.
   Status Extend(File* file, uint64_t length, uint64_t step);
+  void Forget() { length_ = 0; }
 
  private:
   uint64_t length_ = 0;
@@ -64,6 +65,8 @@ class Segment {
   // Global offset of the segment's first frame: its first index row, which never changes.
   Result<uint64_t> Base() const;
   void SetBase(uint64_t base) { base_ = base; }
+  // Where a global offset lies in the file of frames; kCorrupt if the segment begins after it.
+  Result<uint64_t> PlaceOf(uint64_t offset) const;
   // To be called after bytes of the index were written over: Base() reads it again.
   void ForgetBase() { base_ = kUnknown; }
   // Global offset of the frame of entry 16 * `row` of this segment.
@@ -72,6 +75,7 @@ class Segment {
   Status Rows(uint64_t first, std::span<uint64_t> offsets) const;
 
   Status Reserve(uint64_t frames_length, uint64_t index_length);
+  void ForgetReserved() { frames_room_.Forget(); }
 
  private:
   static constexpr uint64_t kUnknown = ~uint64_t{0};
@@ -94,6 +98,8 @@ class Segments {
   // Creates what is not there yet (a commit that failed may have left it), and makes the names
   // durable.
   Result<std::shared_ptr<Segment>> Create(uint64_t number);
+  // The next Reserve of each asks the disk again.
+  void ForgetReserved();
 
  private:
   std::shared_ptr<Segment> Find(uint64_t number) const;

@@ -15,7 +15,7 @@
 namespace logcore {
 namespace {
 
-constexpr std::string_view kFormat = "tlogfs store 1\n";
+constexpr std::string_view kFormat = "tlogfs store 2\n";
 constexpr size_t kMaxTextFileLength = 4096;
 
 Result<std::string> ReadTextFile(Disk* disk, const std::string& name) {
@@ -152,8 +152,11 @@ Result<VerifierKey> Store::Init(Disk* disk, const InitOptions& init, const Store
             .state = {},
             .blocks = {}};
   RETURN_IF_ERROR(InitJournal(disk, base));
-  RETURN_IF_ERROR(
-      InitLock(disk, {boot_id, HeadState::kIdle, base.state.position, 0, base.state, true}));
+  RETURN_IF_ERROR(InitLock(disk, {.boot_id = boot_id,
+                                  .state = HeadState::kIdle,
+                                  .base = base.state.position,
+                                  .log = base.state,
+                                  .complete = true}));
   Published first{.sequence = 1,
                   .head = {},
                   .frames_end = 0,
@@ -228,7 +231,7 @@ Status Store::OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool
   }
   ASSIGN_OR_RETURN(SignerKey key, ReadKey(disk, config_));
   ASSIGN_OR_RETURN(writer_, Writer::Open(disk, std::move(key), files_.get(), published_.get(),
-                                         options.clock, force_recovery));
+                                         options, force_recovery));
   const LogEnd& end = writer_->opened().end;
   return CheckFiles(end.size, end.frames_end, end.time);
 }

@@ -43,6 +43,9 @@ struct StoreOptions {
   // take it: if a mapped file is cut short, or its disk fails, the process gets SIGBUS instead of
   // an error. The mounted log never does this.
   bool map_segments = false;
+  // A batch of so many bytes of frames, or of an eighth of the journal, leaves most of them out of
+  // the journal, and writes them once. For shorter ones a second sync costs more than that.
+  size_t outside_length = 512 << 10;
 };
 
 struct InitOptions {

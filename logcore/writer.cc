@@ -9,6 +9,7 @@
 #include "logcore/edge.h"
 #include "logcore/journal_reader.h"
 #include "logcore/recovery.h"
+#include "logcore/store.h"
 #include "logcore/writer_lock.h"
 
 namespace logcore {
@@ -21,9 +22,9 @@ constexpr int kReadHeadAttempts = 1000;
 }  // namespace
 
 Result<std::unique_ptr<Writer>> Writer::Open(Disk* disk, SignerKey key, LogFiles* files,
-                                             PublishedFile* published,
-                                             std::function<int64_t()> clock, bool force_recovery) {
-  std::unique_ptr<Writer> writer(new Writer(std::move(key), files, published, std::move(clock)));
+                                             PublishedFile* published, const StoreOptions& options,
+                                             bool force_recovery) {
+  std::unique_ptr<Writer> writer(new Writer(std::move(key), files, published, options));
   ASSIGN_OR_RETURN(writer->boot_id_, disk->BootId());
   ASSIGN_OR_RETURN(writer->lock_, disk->Open("lock", Access::kReadWrite));
   RETURN_IF_ERROR(CheckHeadLength(*writer->lock_));
@@ -32,6 +33,14 @@ Result<std::unique_ptr<Writer>> Writer::Open(Disk* disk, SignerKey key, LogFiles
   RETURN_IF_ERROR(writer->RecoverOrResume(force_recovery));
   return writer;
 }
+
+Writer::Writer(SignerKey key, LogFiles* files, PublishedFile* published,
+               const StoreOptions& options)
+    : key_(std::move(key)),
+      files_(files),
+      published_(published),
+      clock_(options.clock),
+      outside_length_(options.outside_length) {}
 
 Status Writer::RecoverOrResume(bool force_recovery) {
   ASSIGN_OR_RETURN(const auto held_base, Held::Take(&base_mutex_, lock_.get(), kBase));
@@ -44,12 +53,14 @@ Status Writer::RecoverOrResume(bool force_recovery) {
   ASSIGN_OR_RETURN(const Base base, ReadBase(*journal_, base_sequence));
   mac_key_ = base.key;
   journal_length_ = base.journal_length;
-  if (!head || head->state != HeadState::kIdle || head->advancing) {
+  outside_length_ = std::min<uint64_t>(outside_length_, (journal_length_ - kRecordsStart) / 8);
+  if (!head || head->state != HeadState::kIdle || head->advancing || head->doubtful) {
     if (head && head->complete) {
       RETURN_IF_ERROR(MarkIncomplete());
       head->complete = false;
     }
-    const bool died_in_commit = head && head->state == HeadState::kCommitting && !head->advancing;
+    const bool died_in_commit = head && head->state == HeadState::kCommitting && !head->advancing &&
+                                !head->outside && !head->doubtful;
     ASSIGN_OR_RETURN(const Recovered recovered,
                      RunRecovery(head ? &*head : nullptr,
                                  died_in_commit ? RecoverFrom::kHead : RecoverFrom::kBase));
@@ -60,19 +71,22 @@ Status Writer::RecoverOrResume(bool force_recovery) {
     }
     // Before the head says that this boot has recovered: only another boot may lack a slot.
     if (!head && !force_recovery) RETURN_IF_ERROR(MendCheckpoint(recovered.state));
-    head = Head{boot_id_,
-                HeadState::kIdle,
-                start.position,
-                start.end.size,
-                recovered.state,
-                complete,
-                recovered.state.position.sequence};
+    head = Head{.boot_id = boot_id_,
+                .state = HeadState::kIdle,
+                .base = start.position,
+                .base_size = start.end.size,
+                .base_frames_end = start.end.frames_end,
+                .log = recovered.state,
+                .complete = complete,
+                .durable_sequence = recovered.state.position.sequence,
+                .recoveries = head ? head->recoveries + 1 : 0};
     RETURN_IF_ERROR(WriteHead(*head));
   } else {
     RETURN_IF_ERROR(CheckHead(*head, base));
   }
   RETURN_IF_ERROR(EraseTornBase(journal_.get()));
   opened_ = head->log;
+  recoveries_ = head->recoveries;
   NoteUse(*head);
   return {};
 }
@@ -97,7 +111,7 @@ Status Writer::MendCheckpoint(const LogState& log) {
 Status Writer::CheckHead(const Head& head, const Base& base) const {
   RETURN_IF_ERROR(files_->CheckLengths(head.log.end));
   RETURN_IF_ERROR(CheckEdge(*files_, head.log.range));
-  const JournalReader reader(journal_.get(), base);
+  const JournalReader reader(journal_.get(), files_, base);
   ASSIGN_OR_RETURN(const std::optional<JournalRecord> newer, reader.After(head.log));
   if (newer) return Fail(Code::kCorrupt, "lock: its head is older than the journal");
   ASSIGN_OR_RETURN(const PublishedFile::Slot slot, published_->Read());
@@ -118,7 +132,7 @@ Status Writer::RecoverFromBase(Head* head) {
   if (!recovered.has_value()) return Poison(*head, recovered.error());
   head->log = recovered->state;
   head->durable_sequence = head->log.position.sequence;
-  head->advancing = false;
+  head->advancing = head->doubtful = false;
   return WriteHead(*head);
 }
 
@@ -132,8 +146,11 @@ uint64_t Writer::max_frames_length() const {
   return length - kRecordHeaderLength;
 }
 
+// Frames outside the journal count as those inside: they take as long to recover.
 void Writer::NoteUse(const Head& head) {
-  journal_use_ = UsedPart(head.base, head.log.position, journal_length_);
+  const double frames = static_cast<double>(head.log.end.frames_end - head.base_frames_end);
+  journal_use_ = std::max(UsedPart(head.base, head.log.position, journal_length_),
+                          frames / static_cast<double>(journal_length_ - kRecordsStart));
   base_seen_ = head.base.sequence;
 }
 
@@ -176,8 +193,11 @@ Result<Head> Writer::HeadForAppend() {
     head->state = HeadState::kIdle;
     head->log = recovered->state;
     head->durable_sequence = head->log.position.sequence;
+    head->doubtful |= std::exchange(head->outside, false);
+    ++head->recoveries;
     RETURN_IF_ERROR(WriteHead(*head));
   }
+  if (std::exchange(recoveries_, head->recoveries) != head->recoveries) files_->ForgetReserved();
   return std::move(*head);
 }
 
@@ -203,31 +223,40 @@ Result<uint64_t> Writer::Commit(std::string* record, std::span<const Hash> leaf_
       }
       CompletedNodes completed;
       range.Extend(leaf_hashes, &completed);
-      const LogAppend append{.frames = std::string_view(*record).substr(kRecordHeaderLength),
-                             .leaf_hashes = leaf_hashes,
-                             .completed = &completed,
-                             .time = time};
+      LogAppend append{.frames = std::string_view(*record).substr(kRecordHeaderLength),
+                       .leaf_hashes = leaf_hashes,
+                       .completed = &completed,
+                       .time = time};
       RETURN_IF_ERROR(files_->Reserve(head.log.end, append));
-      RecordHeader sized;
-      sized.frames_length = frames_length;
-      const std::optional<uint64_t> offset =
-          PlaceRecord(head.base, head.log.position, sized.Length(), journal_length_);
-      if (offset) {
-        return WriteRecord(std::move(head), record, leaf_hashes, time, *offset, range, completed,
-                           on_head_known);
+      if (outside_length_ <= frames_length) {
+        ASSIGN_OR_RETURN(append.outside,
+                         files_->OutsideOf(head.log.end, leaf_hashes.size(), frames_length));
+      }
+      if (const std::optional<uint64_t> offset = Place(head, append)) {
+        return WriteRecord(std::move(head), record, append, *offset, range, on_head_known);
       }
     }
     RETURN_IF_ERROR(AdvanceBaseFrom(seen));
   }
 }
 
-Result<uint64_t> Writer::WriteRecord(Head head, std::string* record,
-                                     std::span<const Hash> leaf_hashes, int64_t time,
+std::optional<uint64_t> Writer::Place(const Head& head, const LogAppend& append) const {
+  // What recovery would have to read is bounded, wherever it is.
+  const uint64_t since_base = head.log.end.frames_end + append.frames.size() - head.base_frames_end;
+  if (head.base.sequence != head.log.position.sequence &&
+      journal_length_ - kRecordsStart < since_base) {
+    return std::nullopt;
+  }
+  RecordHeader sized;
+  sized.frames_length = append.frames.size();
+  sized.outside = append.outside.length;
+  return PlaceRecord(head.base, head.log.position, sized.Length(), journal_length_);
+}
+
+Result<uint64_t> Writer::WriteRecord(Head head, std::string* record, LogAppend append,
                                      uint64_t offset, const CompactRange& range,
-                                     const CompletedNodes& completed,
                                      const std::function<void()>& on_head_known) {
   const uint64_t first_index = head.log.end.size;
-  const uint64_t frames_length = record->size() - kRecordHeaderLength;
   const TreeHead coming = range.Head();
   if (on_head_known) {
     {
@@ -239,13 +268,22 @@ Result<uint64_t> Writer::WriteRecord(Head head, std::string* record,
   RecordHeader header{.sequence = head.log.position.sequence + 1,
                       .start_size = first_index,
                       .size = range.size(),
-                      .frames_length = frames_length,
-                      .time = time,
+                      .frames_length = append.frames.size(),
+                      .outside = append.outside.length,
+                      .time = append.time,
                       .root = coming.root,
                       .previous = head.log.chain,
                       .mac = {}};
   EncodeRecordHeader(mac_key_, &header, record->data());
-  record->resize(header.Length());
+  const std::string* journaled = record;
+  if (const auto [skip, outside] = append.outside; outside != 0) {
+    short_record_.assign(*record, 0, kRecordHeaderLength + skip);
+    short_record_.append(append.frames.substr(skip + outside)).resize(header.Length());
+    journaled = &short_record_;
+  } else {
+    record->resize(header.Length());
+    append.frames = std::string_view(*record).substr(kRecordHeaderLength, header.frames_length);
+  }
 
   if (head.complete) {
     const Status marked = MarkIncomplete();
@@ -253,9 +291,9 @@ Result<uint64_t> Writer::WriteRecord(Head head, std::string* record,
     head.complete = false;
   }
   head.state = HeadState::kCommitting;
+  head.outside = append.outside.length != 0;
   RETURN_IF_ERROR(WriteHead(head));
-  Status durable = journal_->WriteAt(offset, *record);
-  if (durable.has_value()) durable = journal_->Sync();
+  Status durable = MakeDurable(head.log, append, offset, *journaled);
   if (durable.has_value()) {
     // Said before the files are written: who recovers must not write over this record any more.
     head.durable_sequence = header.sequence;
@@ -263,20 +301,24 @@ Result<uint64_t> Writer::WriteRecord(Head head, std::string* record,
   }
   if (!durable.has_value()) return Poison(std::move(head), std::move(durable).error());
 
-  const LogAppend append{
-      .frames = std::string_view(*record).substr(kRecordHeaderLength, frames_length),
-      .leaf_hashes = leaf_hashes,
-      .completed = &completed,
-      .time = time};
   Result<LogEnd> end = files_->Write(head.log.end, append);
   if (!end.has_value()) return Poison(std::move(head), std::move(end).error());
   CHECK(end->size == range.size());
   head.state = HeadState::kIdle;
+  head.outside = false;
   head.log = {{header.sequence, offset + header.Length()}, header.mac, *end, range};
   const Status written = WriteHead(head);
   if (!written.has_value()) return Poison(std::move(head), written.error());
   NoteUse(head);
   return first_index;
+}
+
+// Where there is a record, the frames outside of it are on the disk.
+Status Writer::MakeDurable(const LogState& log, const LogAppend& append, uint64_t offset,
+                           std::string_view record) {
+  if (append.outside.length != 0) RETURN_IF_ERROR(files_->WriteOutside(log.end, append));
+  RETURN_IF_ERROR(journal_->WriteAt(offset, record));
+  return journal_->Sync();
 }
 
 void Writer::Presign() {

@@ -13,11 +13,13 @@
 // Commit:
 //   head := committing; record -> journal; sync journal     durable
 //   files written, unsynced; head := idle with the new state
+//   Of a long batch, before that: whole blocks of frames -> segment; sync segment
 // Publish:
 //   tree read back == head's compact range; signed (while the commit was being flushed, if by this
 //   process); older slot of `checkpoint` written, unsynced
 // AdvanceBase:
-//   head := advancing; files synced; base slot -> journal; sync journal; head.base := it
+//   head := advancing; files synced; no commit died meanwhile; base slot -> journal; sync journal;
+//   head.base := it
 
 #ifndef LOGCORE_WRITER_H_
 #define LOGCORE_WRITER_H_
@@ -41,12 +43,14 @@
 
 namespace logcore {
 
+struct StoreOptions;
+
 class Writer {
  public:
   // Recovers if it must. `force_recovery`: believe nothing that `lock` says (a copy's is stale).
   static Result<std::unique_ptr<Writer>> Open(Disk* disk, SignerKey key, LogFiles* files,
-                                              PublishedFile* published,
-                                              std::function<int64_t()> clock, bool force_recovery);
+                                              PublishedFile* published, const StoreOptions& options,
+                                              bool force_recovery);
 
   // `record`: kRecordHeaderLength bytes to be filled in, then the frames. It is padded in place.
   // `on_head_known`: called before the flush, when Presign has something to do; can be empty.
@@ -69,8 +73,7 @@ class Writer {
   const LogState& opened() const { return opened_; }
 
  private:
-  Writer(SignerKey key, LogFiles* files, PublishedFile* published, std::function<int64_t()> clock)
-      : key_(std::move(key)), files_(files), published_(published), clock_(std::move(clock)) {}
+  Writer(SignerKey key, LogFiles* files, PublishedFile* published, const StoreOptions& options);
 
   Status RecoverOrResume(bool force_recovery);
   Status MendCheckpoint(const LogState& log);
@@ -83,14 +86,19 @@ class Writer {
   Status RecoverFromBase(Head* head);
   // Makes every process stop, until one that is new has recovered.
   tl::unexpected<Error> Poison(Head head, Error why);
-  Result<uint64_t> WriteRecord(Head head, std::string* record, std::span<const Hash> leaf_hashes,
-                               int64_t time, uint64_t offset, const CompactRange& range,
-                               const CompletedNodes& completed,
+  // Where the record of `append` goes, if there is room.
+  std::optional<uint64_t> Place(const Head& head, const LogAppend& append) const;
+  Result<uint64_t> WriteRecord(Head head, std::string* record, LogAppend append, uint64_t offset,
+                               const CompactRange& range,
                                const std::function<void()>& on_head_known);
+  Status MakeDurable(const LogState& log, const LogAppend& append, uint64_t offset,
+                     std::string_view record);
   static Error Stopped();
   void NoteUse(const Head& head);
   // `seen`: the base to advance from; nothing is done if it is another one by now.
   Status AdvanceBaseFrom(std::optional<uint64_t> seen);
+  Result<bool> BeginAdvance(std::optional<uint64_t> seen, Head* noted);
+  Result<bool> IsDoubtful();
   Status WriteBase(const Base& base, uint64_t durable_sequence);
   Status MarkIncomplete();
   Result<Published> PublishAfter(const std::optional<PublishedFile::Slot>& newest,
@@ -101,6 +109,7 @@ class Writer {
   LogFiles* const files_;
   PublishedFile* const published_;
   const std::function<int64_t()> clock_;
+  uint64_t outside_length_;
   std::string boot_id_;
   Hash mac_key_;
   uint64_t journal_length_ = 0;
@@ -114,6 +123,8 @@ class Writer {
   std::unique_ptr<File> base_journal_;
   std::mutex base_mutex_;
   std::mutex commit_mutex_;
+  uint64_t recoveries_ = 0;   // that files_ knows of; under the commit lock, as the next one
+  std::string short_record_;  // without the frames outside of it
   std::mutex publish_mutex_;
   std::mutex coming_mutex_;
   TreeHead coming_;  // of the newest commit, from before its flush on

@@ -18,38 +18,55 @@ Status Writer::FreeJournal() {
 
 Status Writer::AdvanceBaseFrom(std::optional<uint64_t> seen) {
   ASSIGN_OR_RETURN(const auto held_base, Held::Take(&base_mutex_, lock_.get(), kBase));
-  std::optional<Head> noted;
-  {
-    ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
-    ASSIGN_OR_RETURN(noted, HeadForAppend());
-    if (noted->advancing) RETURN_IF_ERROR(RecoverFromBase(&*noted));
-    if (noted->base.sequence == noted->log.position.sequence ||
-        (seen && *seen != noted->base.sequence)) {
-      NoteUse(*noted);
-      return {};
-    }
-    noted->advancing = true;
-    RETURN_IF_ERROR(WriteHead(*noted));
-  }
-
-  Base base{.key = mac_key_, .journal_length = journal_length_, .state = noted->log, .blocks = {}};
-  Status status = files_->Sync(noted->base_size, noted->log.end.size);
-  if (status.has_value()) {
-    ASSIGN_OR_RETURN(base.blocks, files_->PartialBlocks(noted->log.end));
-    status = WriteBase(base, noted->base.sequence);
-  }
+  Base base{.key = mac_key_, .journal_length = journal_length_, .state = {}, .blocks = {}};
+  Head noted;
+  Status status;
+  do {
+    ASSIGN_OR_RETURN(const bool needed, BeginAdvance(seen, &noted));
+    if (!needed) return {};
+    status = files_->Sync(noted.base_size, noted.log.end.size);
+    if (!status.has_value()) break;
+    base.state = noted.log;
+    ASSIGN_OR_RETURN(base.blocks, files_->PartialBlocks(noted.log.end));
+    ASSIGN_OR_RETURN(noted.doubtful, IsDoubtful());
+  } while (noted.doubtful);
+  if (status.has_value()) status = WriteBase(base, noted.base.sequence);
 
   ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
   ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead());
   if (!head) return Fail(Code::kCorrupt, "lock: its head was overwritten");
   if (!status.has_value()) return Poison(*head, status.error());
   if (head->state == HeadState::kPoisoned) return tl::unexpected<Error>(Stopped());
-  head->base = noted->log.position;
-  head->base_size = noted->log.end.size;
+  head->base = noted.log.position;
+  head->base_size = noted.log.end.size;
+  head->base_frames_end = noted.log.end.frames_end;
   head->advancing = false;
   RETURN_IF_ERROR(WriteHead(*head));
   NoteUse(*head);
   return {};
+}
+
+// Says in the head that the base is being advanced, and notes it. False: there is no need.
+Result<bool> Writer::BeginAdvance(std::optional<uint64_t> seen, Head* noted) {
+  ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
+  ASSIGN_OR_RETURN(*noted, HeadForAppend());
+  if (noted->advancing || noted->doubtful) RETURN_IF_ERROR(RecoverFromBase(noted));
+  if (noted->base.sequence == noted->log.position.sequence ||
+      (seen && *seen != noted->base.sequence)) {
+    NoteUse(*noted);
+    return false;
+  }
+  noted->advancing = true;
+  RETURN_IF_ERROR(WriteHead(*noted));
+  return true;
+}
+
+// A commit may have been told of a failed write that this thread's syncs were not told of, and have
+// died before it said so.
+Result<bool> Writer::IsDoubtful() {
+  ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
+  ASSIGN_OR_RETURN(const Head head, HeadForAppend());
+  return head.doubtful;
 }
 
 // Into the slot that does not hold the base that is known to be on the disk.

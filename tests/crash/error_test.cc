@@ -26,7 +26,7 @@ namespace {
 using logcore::Code;
 
 // The sizes of a life's batches.
-const std::vector<uint64_t> kLongLife = {3, 120, 132, 1, 1, 90, 2, 40, 5, 7};
+const std::vector<uint64_t> kLongLife = {3, 120, 132, 1, 1, 90, 2, 40, 400, 5, 7};
 const std::vector<uint64_t> kShortLife = {3, 254, 1, 2};
 
 // One store's life, in which operations fail.

@@ -259,7 +259,7 @@ void RunEveryOperation(uint64_t seed, uint64_t cuts, const World& start, RunCoun
   Life life(world.get(), seed);
   world->disk()->Observe([&](const SimOperation& operation) {
     // Reserving changes nothing that a crash could show.
-    if (operation.kind != SimKind::kAllocate && operation.kind != SimKind::kReleaseUnused) {
+    if (operation.kind != SimKind::kAllocate) {
       for (uint64_t way = 0; way < cuts; ++way) {
         CrashHere(*world, operation, way, SimRandom(seed * 1000003 + operation.number).Next() + way,
                   count);

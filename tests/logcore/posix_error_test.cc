@@ -83,8 +83,8 @@ TEST_F(PosixErrorTest, OfAFile) {
               [&] { return file_->Allocate(100); });
   ExpectError(SYS_fdatasync, EIO, Code::kIo, std::string("sync file") + kIo,
               [&] { return file_->Sync(); });
-  ExpectError(SYS_ftruncate, EIO, Code::kIo, std::string("release unused space of file") + kIo,
-              [&] { return file_->ReleaseUnused(); });
+  ExpectError(SYS_ftruncate, EIO, Code::kIo, std::string("cut file") + kIo,
+              [&] { return file_->Cut(0); });
   ExpectError(SYS_fcntl, ENOLCK, Code::kIo, "lock file: No locks available",
               [&] { return file_->Lock(0); });
 }

@@ -57,7 +57,7 @@ class FaultyFile final : public File {
     RETURN_IF_ERROR((*faults_)("allocate", name_));
     return file_->Allocate(length);
   }
-  Status ReleaseUnused() override { return file_->ReleaseUnused(); }
+  Status Cut(uint64_t length) override { return file_->Cut(length); }
   Status Sync() override {
     RETURN_IF_ERROR((*faults_)("sync", name_));
     return file_->Sync();

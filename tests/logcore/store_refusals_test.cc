@@ -116,7 +116,7 @@ TEST_F(StoreRefusalsTest, AConfigThatInitDidNotWrite) {
   }
   directory_.Write("config", config);
   EXPECT_TRUE(Open().has_value());
-  directory_.Write("format", "tlogfs store 2\n");
+  directory_.Write("format", "tlogfs store 1\n");
   ExpectError(Open(), Code::kInvalid, "format: ");
 }
 

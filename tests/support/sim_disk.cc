@@ -41,8 +41,8 @@ std::string_view SimKindName(SimKind kind) {
       return "write";
     case SimKind::kAllocate:
       return "allocate";
-    case SimKind::kReleaseUnused:
-      return "release unused of";
+    case SimKind::kCut:
+      return "cut";
     case SimKind::kSync:
       return "sync";
     case SimKind::kRead:
@@ -195,11 +195,18 @@ Status SimDisk::Write(uint64_t number, uint64_t offset, std::string_view bytes) 
   return {};
 }
 
+void SimDisk::CutOff(uint64_t length, SimBytes* bytes) {
+  if (length < bytes->length()) bytes->Resize(length);
+}
+
 // Pages are written as the cache has them; pages that count as clean are not.
 void SimDisk::SyncInode(Inode* inode) {
   for (const PendingWrite& write : inode->writes) {
-    const uint64_t end = write.offset + write.bytes->size();
-    for (uint64_t block = write.offset / kSimBlock; block < SimBlockCount(end); ++block) {
+    if (write.bytes == nullptr) CutOff(write.offset, &inode->disk);
+  }
+  for (const PendingWrite& write : inode->writes) {
+    if (write.bytes == nullptr) continue;
+    for (uint64_t block = write.offset / kSimBlock; block < SimBlockCount(write.end()); ++block) {
       inode->disk.ShareBlock(block, inode->cache);
     }
   }
@@ -212,9 +219,14 @@ void SimDisk::SyncInode(Inode* inode) {
 
 void SimDisk::WriteBackOldest(Inode* inode) {
   const PendingWrite& write = inode->writes.front();
-  const uint64_t end = write.offset + write.bytes->size();
+  if (write.bytes == nullptr) {
+    CutOff(write.offset, &inode->clean);
+    CutOff(write.offset, &inode->disk);
+    inode->writes.erase(inode->writes.begin());
+    return;
+  }
   inode->clean.Write(write.offset, *write.bytes);
-  for (uint64_t block = write.offset / kSimBlock; block < SimBlockCount(end); ++block) {
+  for (uint64_t block = write.offset / kSimBlock; block < SimBlockCount(write.end()); ++block) {
     inode->disk.ShareBlock(block, inode->clean);
   }
   if (inode->disk.length() < inode->clean.length()) inode->disk.Resize(inode->clean.length());

@@ -10,8 +10,9 @@
 //                        the disk. Each write may be lost, kept, or torn at any byte; each 512-byte
 //                        sector of a block that a write touched may hold any state since the last
 //                        sync, or garbage; a whole 4 KiB block may be garbage, with the old, synced
-//                        bytes in it; a file may be lengthened with zeros; of the names not synced
-//                        any subset is there. Then the machine boots: BootId() is another.
+//                        bytes in it; a file may be lengthened with zeros, and what was cut off be
+//                        back; of the names not synced any subset is there. Then the machine boots:
+//                        BootId() is another.
 //   a failed operation   FailOperation(): before or after it happened, or in the middle. A Sync
 //                        that failed without happening does what Linux does: the pages count as
 //                        clean, reads give the new bytes, the next Sync succeeds, the disk has the
@@ -55,7 +56,7 @@ enum class SimKind {
   kSyncDirectory,
   kWrite,
   kAllocate,
-  kReleaseUnused,
+  kCut,
   kSync,
   kRead,  // ReadAt, Open, List, Length, Map, Info: counted only if CountReads() was asked for
 };
@@ -199,7 +200,8 @@ class SimDisk {
   struct PendingWrite {
     uint64_t time = 0;
     uint64_t offset = 0;
-    std::shared_ptr<const std::string> bytes;
+    std::shared_ptr<const std::string> bytes;  // null: the file was cut off at `offset`
+    uint64_t end() const { return offset + (bytes == nullptr ? 0 : bytes->size()); }
   };
   struct PendingName {
     uint64_t time = 0;
@@ -249,6 +251,7 @@ class SimDisk {
   Inode* FindParent(const std::string& name, std::string* base);
   logcore::Result<uint64_t> Make(const std::string& name, unsigned mode, bool is_directory);
   logcore::Status Write(uint64_t inode, uint64_t offset, std::string_view bytes);
+  static void CutOff(uint64_t length, SimBytes* bytes);
   void SyncInode(Inode* inode);
   void WriteBackOldest(Inode* inode);
   bool HasRoom(const Inode& inode, uint64_t blocks) const;

@@ -91,9 +91,13 @@ void SimDisk::Cut::OfFile(Inode* inode) {
 void SimDisk::Cut::Keep(Inode* inode, size_t writes) {
   for (size_t i = 0; i < writes; ++i) {
     const PendingWrite& write = inode->writes[i];
+    if (write.bytes == nullptr) {
+      CutOff(write.offset, &inode->clean);
+      CutOff(write.offset, &inode->disk);
+      continue;
+    }
     inode->clean.Write(write.offset, *write.bytes);
-    const uint64_t end = write.offset + write.bytes->size();
-    for (uint64_t block = write.offset / kSimBlock; block * kSimBlock < end; ++block) {
+    for (uint64_t block = write.offset / kSimBlock; block * kSimBlock < write.end(); ++block) {
       inode->disk.ShareBlock(block, inode->clean);
     }
     if (inode->disk.length() < inode->clean.length()) inode->disk.Resize(inode->clean.length());
@@ -103,6 +107,7 @@ void SimDisk::Cut::Keep(Inode* inode, size_t writes) {
 // The front of `write` reaches the disk, up to any byte; what follows is old, or spoilt up to the
 // end of the sector.
 void SimDisk::Cut::Tear(Inode* inode, const PendingWrite& write) {
+  if (write.bytes == nullptr) return;
   const size_t length = random_.Below(write.bytes->size() + 1);
   inode->disk.Write(write.offset, std::string_view(*write.bytes).substr(0, length));
   if (random_.OneIn(2) && length < write.bytes->size()) {
@@ -117,10 +122,14 @@ void SimDisk::Cut::Tear(Inode* inode, const PendingWrite& write) {
 // Every block that was written has a fate of its own, and so has the length.
 void SimDisk::Cut::Scatter(Inode* inode) {
   std::map<uint64_t, std::vector<size_t>> writes_of_block;
+  const bool keep_cuts = random_.OneIn(2);
   for (size_t i = 0; i < inode->writes.size(); ++i) {
     const PendingWrite& write = inode->writes[i];
-    const uint64_t end = write.offset + write.bytes->size();
-    for (uint64_t block = write.offset / kSimBlock; block * kSimBlock < end; ++block) {
+    if (write.bytes == nullptr) {
+      if (keep_cuts) CutOff(write.offset, &inode->disk);
+      continue;
+    }
+    for (uint64_t block = write.offset / kSimBlock; block * kSimBlock < write.end(); ++block) {
       writes_of_block[block].push_back(i);
     }
   }
@@ -194,7 +203,7 @@ void SimDisk::Cut::SettleLength(Inode* inode) {
       break;
     case 2: {
       const PendingWrite& write = inode->writes[random_.Below(inode->writes.size())];
-      length = std::clamp(write.offset + write.bytes->size(), old_length, new_length);
+      length = std::clamp(write.end(), old_length, new_length);
       break;
     }
     default:

@@ -374,8 +374,27 @@ TEST_F(SimDiskTest, FullDiskCountsBlocksAndKeepsReservations) {
   machine_.SetCapacity(machine_.UsedBytes() + kSimBlock);
   EXPECT_TRUE(c->Allocate(1).has_value());
   EXPECT_FALSE(b->WriteAt(2 * kSimBlock, "b").has_value());
-  ASSERT_TRUE(c->ReleaseUnused().has_value());
+  ASSERT_TRUE(c->Cut(0).has_value());
   EXPECT_TRUE(b->WriteAt(2 * kSimBlock, "b").has_value());
+}
+
+TEST_F(SimDiskTest, WhatIsCutOffMayBeBackUntilSync) {
+  ASSERT_TRUE(file_->WriteAt(0, std::string(10'000, 'o')).has_value());
+  ASSERT_TRUE(file_->Sync().has_value());
+  ASSERT_TRUE(file_->Cut(5'000).has_value());
+  EXPECT_EQ(file_->Length().value(), 5'000u);
+  std::set<size_t> lengths;
+  for (const std::string& content : AfterCuts("a")) {
+    lengths.insert(content.size());
+    EXPECT_EQ(content, std::string(content.size(), 'o'));
+  }
+  EXPECT_EQ(lengths, (std::set<size_t>{5'000, 10'000}));
+  // What is written after it is among zeros, never among old bytes, once it is synced.
+  ASSERT_TRUE(file_->WriteAt(9'000, "n").has_value());
+  ASSERT_TRUE(file_->Sync().has_value());
+  EXPECT_EQ(machine_.OnDisk("a"), std::string(5'000, 'o') + std::string(4'000, '\0') + "n");
+  ASSERT_TRUE(file_->Cut(20'000).has_value());
+  EXPECT_EQ(file_->Length().value(), 9'001u);
 }
 
 TEST_F(SimDiskTest, ManyUnsyncedWritesAreWrittenBackOldestFirst) {

@@ -68,12 +68,17 @@ class SimFile : public File {
     return verdict.End();
   }
 
-  Status ReleaseUnused() override {
-    const auto verdict = Begin(SimKind::kReleaseUnused);
+  Status Cut(uint64_t length) override {
+    const auto verdict = Begin(SimKind::kCut);
     if (verdict.ignored) return {};
     const std::lock_guard lock(machine_->mutex_);
+    SimDisk::Inode& inode = machine_->inodes_[inode_];
     if (!verdict.error || verdict.outcome == SimDisk::Outcome::kHappened) {
-      machine_->inodes_[inode_].reserved_blocks = 0;
+      inode.reserved_blocks = 0;
+      if (length < inode.cache.length()) {
+        SimDisk::CutOff(length, &inode.cache);
+        inode.writes.push_back({++machine_->time_, length, nullptr});
+      }
     }
     return verdict.End();
   }
