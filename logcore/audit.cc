@@ -107,6 +107,8 @@ class Auditor {
     const Result<PublishedFile::Slot> slot = (*file)->Read();
     if (!slot.has_value()) return Judge(tl::unexpected<Error>(slot.error()));
     published_ = slot->published;
+    ASSIGN_OR_RETURN(const std::string boot_id, disk_->BootId());
+    report_.went_down = slot->boot_id != boot_id && slot->boot_id != kCompleteBoot;
     report_.head = published_.head;
     const Result<Checkpoint> checkpoint = OpenCheckpoint(published_.note, *vkey_);
     if (!checkpoint.has_value()) {

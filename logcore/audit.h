@@ -34,6 +34,9 @@ struct Damage {
 struct AuditReport {
   TreeHead head;                // of the newest checkpoint, where one could be read
   std::vector<Damage> damages;  // the first of each file; empty: the store is sound
+  // The machine went down while it was written, and nobody has opened it for appending since: what
+  // looks like damage may be what recovery is for. So it is of a copy of such a store, too.
+  bool went_down = false;
 };
 
 // An error means that the audit could not run (kDenied, kIo, kNotFound: no store, kBusy: a

@@ -331,10 +331,8 @@ Status LogFiles::Sync(uint64_t from, uint64_t to) {
   const uint64_t first_segment = from / kSegmentEntries;
   const uint64_t last_segment = (to - 1) / kSegmentEntries;
   for (uint64_t number = first_segment; number <= last_segment; ++number) {
-    ASSIGN_OR_RETURN(const std::unique_ptr<File> frames,
-                     disk_->Open(SegmentName(number), Access::kRead));
-    RETURN_IF_ERROR(frames->Sync());
     ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Open(number));
+    RETURN_IF_ERROR(segment->base_frames()->Sync());
     RETURN_IF_ERROR(segment->index()->Sync());
   }
   if (from % kSegmentEntries == 0 || first_segment != last_segment) {

@@ -136,9 +136,8 @@ class LogFiles {
   // CutAfter, by whichever process, gives back what was reserved.
   void ForgetReserved() { segments_.ForgetReserved(); }
 
-  // Makes all that was written for entries [from, to) durable, with the names. From any thread: it
-  // has openings of its own for what WriteOutside syncs, too, as the kernel reports a write that
-  // failed once to each.
+  // Makes all that was written for entries [from, to) durable, with the names. From any one thread,
+  // also while another one appends.
   Status Sync(uint64_t from, uint64_t to);
 
   // The last, unfinished 4 KiB block of each file at `end`. Bytes after `end` are written into

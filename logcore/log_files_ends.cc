@@ -158,15 +158,17 @@ Status LogFiles::CutAfter(const LogEnd& end) {
   const uint64_t number = end.size / kSegmentEntries;
   if (end.size % kSegmentEntries == 0) {
     ASSIGN_OR_RETURN(const std::vector<std::string> names, disk_->List("entries"));
-    if (std::find(names.begin(), names.end(), std::to_string(number)) == names.end()) return {};
+    if (!std::binary_search(names.begin(), names.end(), std::to_string(number))) return {};
   }
   ASSIGN_OR_RETURN(const uint64_t place, NextPlace(end));
   ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
                    disk_->Open(SegmentName(number), Access::kReadWrite));
   ASSIGN_OR_RETURN(const uint64_t length, file->Length());
-  if (length <= place) return {};
-  RETURN_IF_ERROR(file->Cut(place));
-  return file->Sync();
+  if (place < length) {
+    RETURN_IF_ERROR(file->Cut(place));
+    ForgetReserved();
+  }
+  return file->Sync();  // Who has cut it may have died before.
 }
 
 }  // namespace logcore

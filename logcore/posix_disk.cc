@@ -18,7 +18,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
-#include <string>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -93,7 +93,7 @@ class Descriptor {
   int fd_ = -1;
 };
 
-// Memory as O_DIRECT wants it. One for all files of a disk: it is large.
+// Memory as O_DIRECT wants it, for all files of a disk.
 class BlockBuffer {
  public:
   static constexpr size_t kLength = 1 << 20;
@@ -102,8 +102,8 @@ class BlockBuffer {
   template <typename Write>
   bool ForEachPart(std::string_view bytes, Write write) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (memory_ == nullptr) memory_.reset(std::aligned_alloc(kBlockLength, kLength));
-    if (memory_ == nullptr) return false;
+    if (!memory_) memory_.reset(std::aligned_alloc(kBlockLength, kLength));
+    if (!memory_) return false;
     for (size_t done = 0; done < bytes.size(); done += kLength) {
       const std::string_view part = bytes.substr(done, kLength);
       std::memcpy(memory_.get(), part.data(), part.size());
@@ -155,29 +155,38 @@ class PosixFile final : public File {
     return {};
   }
 
-  // What cannot be written so, or not all of it, is written as everything else.
+  // EINVAL: this filesystem cannot. After any other failure reserved room may be gone.
   Status WriteBlocksAt(uint64_t offset, std::string_view blocks) override {
     CHECK(offset % kBlockLength == 0 && blocks.size() % kBlockLength == 0);
-    if (direct_.get() < 0 && may_be_direct_) {
+    if (!direct_) {
       const std::string path = "/proc/self/fd/" + std::to_string(fd_.get());
-      direct_ = Descriptor(open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
-      may_be_direct_ = direct_.get() >= 0;
+      direct_.emplace(open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
     }
+    if (direct_->get() < 0) return WriteAt(offset, blocks);
+    errno = ENOMEM;
     const bool written =
-        may_be_direct_ &&
         buffer_->ForEachPart(blocks, [&](size_t done, const void* part, size_t length) {
           const ssize_t count = Repeat([&] {
-            return pwrite(direct_.get(), part, length, static_cast<off_t>(offset + done));
+            return pwrite(direct_->get(), part, length, static_cast<off_t>(offset + done));
           });
+          if (0 <= count) errno = EIO;  // if it is not all
           return count == static_cast<ssize_t>(length);
         });
-    return written ? Status() : WriteAt(offset, blocks);
+    if (written) return {};
+    if (errno != EINVAL) return FailErrno("write", name_);
+    direct_.emplace();
+    return WriteAt(offset, blocks);
   }
 
   Status Allocate(uint64_t length) override {
-    if (length == 0) return {};
-    const int result = Repeat(
-        [&] { return fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(length)); });
+    // From where the file ends: XFS wants as much free space as the whole range is long.
+    ASSIGN_OR_RETURN(const uint64_t present, Length());
+    const uint64_t start = present / kBlockLength * kBlockLength;
+    if (length <= start) return {};
+    const int result = Repeat([&] {
+      return fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(start),
+                       static_cast<off_t>(length - start));
+    });
     if (result != 0 && errno != EOPNOTSUPP && errno != ENOSYS) {
       return FailErrno("allocate", name_);
     }
@@ -239,8 +248,7 @@ class PosixFile final : public File {
   const Descriptor fd_;
   const std::string name_;
   const std::shared_ptr<BlockBuffer> buffer_;
-  Descriptor direct_;  // the same file, opened again when it is needed
-  bool may_be_direct_ = true;
+  std::optional<Descriptor> direct_;  // the same file, opened for that; or it cannot be
 };
 
 // A name is one or more components between single slashes, none of them "." or "..".

@@ -116,7 +116,9 @@ Result<std::shared_ptr<Segment>> Segments::Open(uint64_t number) const {
   }
   Result<std::unique_ptr<File>> frames = disk_->Open(SegmentName(number), access_);
   Result<std::unique_ptr<File>> index = disk_->Open(SegmentIndexName(number), access_);
-  for (const auto* file : {&frames, &index}) {
+  Result<std::unique_ptr<File>> base_frames = nullptr;
+  if (access_ == Access::kReadWrite) base_frames = disk_->Open(SegmentName(number), access_);
+  for (const auto* file : {&frames, &index, &base_frames}) {
     if (file->has_value()) continue;
     const Error& error = file->error();
     return Fail(error.code == Code::kNotFound ? Code::kCorrupt : error.code, error.message);
@@ -124,8 +126,8 @@ Result<std::shared_ptr<Segment>> Segments::Open(uint64_t number) const {
   const std::lock_guard lock(mutex_);
   // Another thread may have been faster. There must be one only: it remembers what is reserved.
   if (std::shared_ptr<Segment> segment = Find(number)) return segment;
-  open_.push_front(
-      std::make_shared<Segment>(number, std::move(frames).value(), std::move(index).value()));
+  open_.push_front(std::make_shared<Segment>(
+      number, std::move(frames).value(), std::move(index).value(), std::move(base_frames).value()));
   if (kMaxOpenSegments < open_.size()) open_.pop_back();
   return open_.front();
 }

@@ -49,18 +49,24 @@ class Reservation {
 
 class Segment {
  public:
-  Segment(uint64_t number, std::unique_ptr<File> frames, std::unique_ptr<File> index)
+  // `base_frames`: the frames, opened once more; null if nothing is to be synced.
+  Segment(uint64_t number, std::unique_ptr<File> frames, std::unique_ptr<File> index,
+          std::unique_ptr<File> base_frames)
       : number_(number),
         frames_name_(SegmentName(number)),
         index_name_(SegmentIndexName(number)),
         frames_(std::move(frames)),
-        index_(std::move(index)) {}
+        index_(std::move(index)),
+        base_frames_(std::move(base_frames)) {}
 
   uint64_t number() const { return number_; }
   const std::string& frames_name() const { return frames_name_; }
   const std::string& index_name() const { return index_name_; }
   File* frames() const { return frames_.get(); }
   File* index() const { return index_.get(); }
+  // For the syncs of who advances the base: the kernel reports a failed write once to each opening,
+  // and a commit that syncs its frames must not take the report away.
+  File* base_frames() const { return base_frames_.get(); }
 
   // Global offset of the segment's first frame: its first index row, which never changes.
   Result<uint64_t> Base() const;
@@ -84,6 +90,7 @@ class Segment {
   const std::string index_name_;
   const std::unique_ptr<File> frames_;
   const std::unique_ptr<File> index_;
+  const std::unique_ptr<File> base_frames_;
   mutable std::atomic<uint64_t> base_{kUnknown};
   Reservation frames_room_;
   Reservation index_room_;

@@ -89,7 +89,8 @@ Status Writer::MarkComplete() {
   ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead());
   ASSIGN_OR_RETURN(PublishedFile::Slot slot, published_->Read());
   // Another process may have appended meanwhile: then it is for it to say.
-  if (!head || head->state != HeadState::kIdle || slot.boot_id != boot_id_ ||
+  if (!head || head->state != HeadState::kIdle || head->advancing || head->doubtful ||
+      slot.boot_id != boot_id_ ||
       head->base.sequence != head->log.position.sequence ||
       slot.published.head.size != head->log.end.size) {
     return {};

@@ -47,7 +47,13 @@ Result<int> Check(const CheckCommand& command, Environment& environment) {
   for (const logcore::Damage& damage : report->damages) {
     environment.out << "damaged: " << damage.file << ": " << damage.what << "\n";
   }
-  if (!report->damages.empty()) return 1;
+  if (!report->damages.empty()) {
+    if (report->went_down) {
+      environment.err << context << ": the machine went down while it was written: mount it once "
+                      << "for writing, and check it again\n";
+    }
+    return 1;
+  }
   const auto config = logcore::Store::ReadConfig(disk->get());
   if (!config.has_value()) return Within(context, config.error());
   environment.out << "sound: " << report->head.size << " entries, root "

@@ -61,8 +61,8 @@ class World {
   // Steps. All throw Violation; and SimCrash, when the machine was told to crash in them: the
   // process is dead then.
   ActorPtr Open();
-  // The same. `outside`: whole blocks of a batch's frames are written outside of its record; else
-  // none are.
+  // The same. `outside`: whole blocks of any batch's frames are written outside of its record; else
+  // those of batches from 8 KiB on.
   ActorPtr Open(bool outside);
   void Commit(Actor* actor, const std::vector<std::string>& entries);
   void Publish(Actor* actor);
