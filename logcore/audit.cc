@@ -318,7 +318,7 @@ class Auditor {
 
   Status CompareNodes(int level, uint64_t first, std::span<const Hash> nodes) {
     if (nodes.empty()) return {};
-    const std::string name = "hashes/" + std::to_string(level);
+    const std::string name = HashesName(level);
     std::vector<Hash> stored(nodes.size());
     const Status read = files_->ReadNodes(level, first, stored);
     if (!read.has_value()) return Judge(read);

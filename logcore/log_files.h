@@ -14,8 +14,8 @@
 // frame's 2-byte length becomes one newline, so the text offset of entry i is its frame offset - i.
 //
 // Threads: reading from any; Reserve, Write, Sync by the holder of the commit lock (store.h). At
-// most kMaxOpenSegments segments are kept open. Tested by
-// tests/logcore/log_files_test.cc and log_files_outside_test.cc.
+// most kMaxOpenSegments segments are kept open. Tested by tests/logcore/log_files_test.cc and
+// log_files_outside_test.cc.
 
 #ifndef LOGCORE_LOG_FILES_H_
 #define LOGCORE_LOG_FILES_H_

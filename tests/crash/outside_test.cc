@@ -17,6 +17,8 @@ namespace {
 
 using logcore::Code;
 
+constexpr int kCommitLock = 1;  // logcore/writer_lock.h
+
 // Three entries, of which most is whole blocks.
 std::vector<std::string> LongBatch(uint64_t seed) {
   SimRandom random(seed);
@@ -219,7 +221,7 @@ TEST(OutsideTest, AFailedSyncWhileTheBaseIsAdvanced) {
     bool is_dead = false;
     disk->Observe([&](const SimOperation& operation) {
       if (is_dead || operation.kind != SimKind::kRead || operation.name != "entries/1" ||
-          disk->IsLocked("lock", 1)) {
+          disk->IsLocked("lock", kCommitLock)) {
         return;
       }
       is_dead = true;
