@@ -44,9 +44,10 @@ Status FollowJournal(const File& journal, const LogFiles& files, const TreeHead&
     if (!record) break;
     const LogAppend append{.frames = record->frames(),
                            .leaf_hashes = record->leaf_hashes,
-                           .completed = &record->completed,
+                           .prepared = &record->prepared,
                            .time = record->header.time};
-    *state = {record->end(), record->header.mac, EndAfter(state->end, append), record->range};
+    *state = {record->end(), record->header.mac, EndAfter(state->end, append),
+              record->prepared.after};
   }
   RETURN_IF_ERROR(reader.CheckNothingLater(state->position.sequence));
   if (state->end.size < published.size) {

@@ -71,8 +71,7 @@ Result<std::optional<JournalRecord>> JournalReader::RecordAt(uint64_t offset,
                        .outside = {},
                        .joined_frames = {},
                        .leaf_hashes = {},
-                       .range = state.range,
-                       .completed = {}};
+                       .prepared = {}};
   ASSIGN_OR_RETURN(const size_t length,
                    journal_->ReadAt(offset, record.bytes.data(), record.bytes.size()));
   if (length != record.bytes.size()) return none;
@@ -83,8 +82,8 @@ Result<std::optional<JournalRecord>> JournalReader::RecordAt(uint64_t offset,
   if (whole.count != count || whole.length != record.frames().size()) return none;
   record.leaf_hashes.resize(count);
   HashLeafFrames(record.frames(), record.leaf_hashes);
-  record.range.Extend(record.leaf_hashes, &record.completed);
-  if (record.range.Root() != header->root) return none;
+  record.prepared = Prepare(state.range, state.end.frames_end, record.frames(), record.leaf_hashes);
+  if (record.prepared.after.Root() != header->root) return none;
   return std::optional<JournalRecord>(std::move(record));
 }
 

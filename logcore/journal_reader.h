@@ -33,8 +33,7 @@ struct JournalRecord {
   Outside outside;
   std::string joined_frames;  // if some are outside
   std::vector<Hash> leaf_hashes;
-  CompactRange range;  // after it
-  CompletedNodes completed;
+  Prepared prepared;
 
   std::string_view frames() const {
     if (outside.length != 0) return joined_frames;

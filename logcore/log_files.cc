@@ -22,6 +22,34 @@ std::string_view AsBytes(std::span<const Hash> hashes) {
   return {reinterpret_cast<const char*>(hashes.data()), hashes.size_bytes()};
 }
 
+// Of the segment's index, the first one that begins in this part.
+uint64_t FirstRow(const SegmentPart& part) {
+  return (part.first + kIndexStride - 1) / kIndexStride;
+}
+
+std::vector<SegmentPart> CutFrames(uint64_t size, uint64_t frames_start, std::string_view frames,
+                                   uint64_t count) {
+  std::vector<SegmentPart> parts;
+  uint64_t place = 0;
+  for (uint64_t index = size; index < size + count; ++index) {
+    if (parts.empty() || index % kSegmentEntries == 0) {
+      parts.push_back({.segment = index / kSegmentEntries,
+                       .first = index % kSegmentEntries,
+                       .skip = place,
+                       .rows = {}});
+    }
+    SegmentPart& part = parts.back();
+    if (index % kIndexStride == 0) AppendBigEndian(&part.rows, frames_start + place);
+    CHECK(place + kFrameHeaderLength <= frames.size());
+    place += kFrameHeaderLength + LoadBigEndian<uint16_t>(frames.data() + place);
+    CHECK(place <= frames.size());
+    part.length = place - part.skip;
+    ++part.count;
+  }
+  CHECK(place == frames.size());
+  return parts;
+}
+
 // What must be there: that it is missing is damage.
 Result<std::unique_ptr<File>> OpenNeeded(Disk* disk, const std::string& name, Access access) {
   Result<std::unique_ptr<File>> file = disk->Open(name, access);
@@ -49,19 +77,16 @@ LogEnd EndAfter(const LogEnd& end, const LogAppend& append) {
   return next;
 }
 
-// The part of an append that lies in one segment.
-struct LogFiles::Piece {
-  uint64_t segment = 0;
-  uint64_t first = 0;  // index of the first entry, counted from the segment's
-  uint64_t count = 0;
-  uint64_t offset = 0;  // global, of the first frame
-  std::string_view frames;
-  Outside outside;   // of these frames
-  std::string rows;  // those of the segment's index that begin here
-
-  uint64_t FirstRow() const { return (first + kIndexStride - 1) / kIndexStride; }
-  uint64_t IndexLength() const { return FirstRow() * kIndexRowLength + rows.size(); }
-};
+Prepared Prepare(const CompactRange& before, uint64_t frames_start, std::string_view frames,
+                 std::span<const Hash> leaf_hashes) {
+  Prepared prepared{.before = before,
+                    .frames_start = frames_start,
+                    .after = before,
+                    .completed = {},
+                    .parts = CutFrames(before.size(), frames_start, frames, leaf_hashes.size())};
+  prepared.after.Extend(leaf_hashes, &prepared.completed);
+  return prepared;
+}
 
 Result<std::unique_ptr<LogFiles>> LogFiles::Open(Disk* disk, Access access) {
   std::unique_ptr<LogFiles> files(new LogFiles(disk, access));
@@ -198,37 +223,11 @@ Status LogFiles::CheckTimes(uint64_t size) const {
 
 // ---- Writing
 
-std::vector<LogFiles::Piece> LogFiles::Cut(const LogEnd& end, const LogAppend& append) {
-  std::vector<Piece> pieces;
-  size_t start = 0;  // of the last piece
-  size_t place = 0;
-  for (uint64_t index = end.size; index < end.size + append.leaf_hashes.size(); ++index) {
-    if (pieces.empty() || index % kSegmentEntries == 0) {
-      start = place;
-      Piece& piece = pieces.emplace_back();
-      piece.segment = index / kSegmentEntries;
-      piece.first = index % kSegmentEntries;
-      piece.offset = end.frames_end + place;
-    }
-    Piece& piece = pieces.back();
-    if (index % kIndexStride == 0) AppendBigEndian(&piece.rows, end.frames_end + place);
-    CHECK(place + kFrameHeaderLength <= append.frames.size());
-    place += kFrameHeaderLength + LoadBigEndian<uint16_t>(append.frames.data() + place);
-    CHECK(place <= append.frames.size());
-    piece.frames = append.frames.substr(start, place - start);
-    ++piece.count;
-  }
-  CHECK(place == append.frames.size());
-  CHECK(append.outside.length == 0 || pieces.size() == 1);
-  pieces.back().outside = append.outside;
-  return pieces;
-}
-
 Status LogFiles::Reserve(const LogEnd& end, const LogAppend& append) {
-  const uint64_t size = end.size + append.leaf_hashes.size();
-  for (const Piece& piece : Cut(end, append)) {
-    RETURN_IF_ERROR(ReservePiece(piece));
+  for (const SegmentPart& part : append.prepared->parts) {
+    RETURN_IF_ERROR(ReservePart(end, part));
   }
+  const uint64_t size = end.size + append.leaf_hashes.size();
   for (int level = 0; level < kTileLevels; ++level) {
     const size_t i = static_cast<size_t>(level);
     RETURN_IF_ERROR(hashes_room_[i].Extend(hashes_[i].get(), NodeCount(level, size) * kHashLength,
@@ -237,25 +236,29 @@ Status LogFiles::Reserve(const LogEnd& end, const LogAppend& append) {
   return times_room_.Extend(times_.get(), (end.time_rows + 1) * kTimeRowLength, kOtherStep);
 }
 
-Status LogFiles::ReservePiece(const Piece& piece) {
-  if (piece.first == 0) {
-    ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Create(piece.segment));
-    return segment->Reserve(piece.frames.size(), piece.IndexLength());
+Status LogFiles::ReservePart(const LogEnd& end, const SegmentPart& part) {
+  const uint64_t index_length = FirstRow(part) * kIndexRowLength + part.rows.size();
+  if (part.first == 0) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Create(part.segment));
+    return segment->Reserve(part.length, index_length);
   }
-  ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Open(piece.segment));
-  ASSIGN_OR_RETURN(const uint64_t place, segment->PlaceOf(piece.offset));
-  return segment->Reserve(place + piece.frames.size(), piece.IndexLength());
+  ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Open(part.segment));
+  ASSIGN_OR_RETURN(const uint64_t place, segment->PlaceOf(end.frames_end + part.skip));
+  return segment->Reserve(place + part.length, index_length);
 }
 
 Result<LogEnd> LogFiles::Write(const LogEnd& end, const LogAppend& append) {
+  const Prepared& prepared = *append.prepared;
   const LogEnd next = EndAfter(end, append);
-  for (const Piece& piece : Cut(end, append)) {
-    RETURN_IF_ERROR(WritePiece(piece));
+  CHECK(prepared.before.size() == end.size && prepared.after.size() == next.size);
+  CHECK(prepared.frames_start == end.frames_end);
+  for (const SegmentPart& part : prepared.parts) {
+    RETURN_IF_ERROR(WritePart(end, append, part));
   }
   for (int level = 0; level < kTileLevels; ++level) {
     const size_t i = static_cast<size_t>(level);
     const std::span<const Hash> nodes =
-        level == 0 ? append.leaf_hashes : std::span<const Hash>((*append.completed)[i]);
+        level == 0 ? append.leaf_hashes : std::span<const Hash>(prepared.completed[i]);
     const uint64_t first = NodeCount(level, end.size);
     CHECK(first + nodes.size() == NodeCount(level, next.size));
     if (nodes.empty()) continue;
@@ -268,24 +271,27 @@ Result<LogEnd> LogFiles::Write(const LogEnd& end, const LogAppend& append) {
   return next;
 }
 
-Status LogFiles::WritePiece(const Piece& piece) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Open(piece.segment));
-  if (piece.first == 0) segment->SetBase(piece.offset);
-  ASSIGN_OR_RETURN(const uint64_t place, segment->PlaceOf(piece.offset));
-  const auto [skip, outside] = piece.outside;
+Status LogFiles::WritePart(const LogEnd& end, const LogAppend& append, const SegmentPart& part) {
+  const uint64_t offset = end.frames_end + part.skip;
+  ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Open(part.segment));
+  if (part.first == 0) segment->SetBase(offset);
+  ASSIGN_OR_RETURN(const uint64_t place, segment->PlaceOf(offset));
+  const std::string_view frames = append.frames.substr(part.skip, part.length);
+  const auto [skip, outside] = append.outside;
   if (outside == 0) {
-    RETURN_IF_ERROR(segment->frames()->WriteAt(place, piece.frames));
+    RETURN_IF_ERROR(segment->frames()->WriteAt(place, frames));
   } else {
+    CHECK(frames.size() == append.frames.size());
     const uint64_t rest = skip + outside;
-    RETURN_IF_ERROR(segment->frames()->WriteAt(place, piece.frames.substr(0, skip)));
-    RETURN_IF_ERROR(segment->frames()->WriteAt(place + rest, piece.frames.substr(rest)));
+    RETURN_IF_ERROR(segment->frames()->WriteAt(place, frames.substr(0, skip)));
+    RETURN_IF_ERROR(segment->frames()->WriteAt(place + rest, frames.substr(rest)));
   }
-  if (!piece.rows.empty()) {
-    RETURN_IF_ERROR(segment->index()->WriteAt(piece.FirstRow() * kIndexRowLength, piece.rows));
+  if (!part.rows.empty()) {
+    RETURN_IF_ERROR(segment->index()->WriteAt(FirstRow(part) * kIndexRowLength, part.rows));
   }
-  if (piece.first + piece.count == kSegmentEntries) {
+  if (part.first + part.count == kSegmentEntries) {
     // Only room is at stake: that it could not be given back is no error of this append.
-    static_cast<void>(segment->frames()->Cut(place + piece.frames.size()));
+    static_cast<void>(segment->frames()->Cut(place + frames.size()));
   }
   return {};
 }

@@ -52,13 +52,37 @@ struct Outside {
   uint64_t length = 0;
 };
 
+// The part of frames to be appended that lies in one segment.
+struct SegmentPart {
+  uint64_t segment = 0;
+  uint64_t first = 0;  // index of its first entry, counted from the segment's
+  uint64_t count = 0;
+  uint64_t skip = 0;  // bytes of frames before it
+  uint64_t length = 0;
+  std::string rows;  // those of the segment's index that begin here
+};
+
+// What entries add to a log: a function of them and of what is before them, and what takes longest
+// to compute.
+struct Prepared {
+  CompactRange before;
+  uint64_t frames_start = 0;  // global offset
+  CompactRange after;
+  CompletedNodes completed;
+  std::vector<SegmentPart> parts;
+};
+
+// `leaf_hashes`: one for each of the whole, valid frames.
+Prepared Prepare(const CompactRange& before, uint64_t frames_start, std::string_view frames,
+                 std::span<const Hash> leaf_hashes);
+
 // Entries to write after a LogEnd.
 struct LogAppend {
   std::string_view frames;
-  std::span<const Hash> leaf_hashes;  // one for each frame
-  const CompletedNodes* completed;    // CompactRange::Extend's; level 0 is not read
-  int64_t time = 0;                   // >= LogEnd::time
-  Outside outside = {};               // what WriteOutside writes, and Write does not
+  std::span<const Hash> leaf_hashes;
+  const Prepared* prepared;  // of these, after that end
+  int64_t time = 0;          // >= LogEnd::time
+  Outside outside = {};      // what WriteOutside writes, and Write does not
 };
 
 // Where the files end after `append`. The clock's second is noted with its first entry.
@@ -158,13 +182,11 @@ class LogFiles {
   Status CheckLengthsBeforeCut(const LogEnd& end) const;
 
  private:
-  struct Piece;
   struct FileEnd;
   LogFiles(Disk* disk, Access access) : disk_(disk), segments_(disk, access) {}
 
-  static std::vector<Piece> Cut(const LogEnd& end, const LogAppend& append);
-  Status ReservePiece(const Piece& piece);
-  Status WritePiece(const Piece& piece);
+  Status ReservePart(const LogEnd& end, const SegmentPart& part);
+  Status WritePart(const LogEnd& end, const LogAppend& append, const SegmentPart& part);
   Result<FrameWalk> WalkFrom(uint64_t index, uint64_t size) const;
   Result<std::vector<FileEnd>> Ends(const LogEnd& end) const;
   // Where the frames after `end` begin in the segment they go to.

@@ -17,11 +17,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <system_error>
 #include <utility>
 
+#include "logcore/block_buffer.h"
 #include "logcore/check.h"
 #include "logcore/hash.h"
 
@@ -91,30 +91,6 @@ class Descriptor {
 
  private:
   int fd_ = -1;
-};
-
-// Memory as O_DIRECT wants it, for all files of a disk.
-class BlockBuffer {
- public:
-  static constexpr size_t kLength = 1 << 20;
-
-  // Calls `write` with each part of `bytes`, aligned, until one fails.
-  template <typename Write>
-  bool ForEachPart(std::string_view bytes, Write write) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (!memory_) memory_.reset(std::aligned_alloc(kBlockLength, kLength));
-    if (!memory_) return false;
-    for (size_t done = 0; done < bytes.size(); done += kLength) {
-      const std::string_view part = bytes.substr(done, kLength);
-      std::memcpy(memory_.get(), part.data(), part.size());
-      if (!write(done, memory_.get(), part.size())) return false;
-    }
-    return true;
-  }
-
- private:
-  std::mutex mutex_;
-  std::unique_ptr<void, decltype(&std::free)> memory_{nullptr, &std::free};
 };
 
 class PosixFile final : public File {

@@ -124,7 +124,7 @@ Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& p
     if (!record) break;
     const LogAppend append{.frames = record->frames(),
                            .leaf_hashes = record->leaf_hashes,
-                           .completed = &record->completed,
+                           .prepared = &record->prepared,
                            .time = record->header.time,
                            .outside = record->outside};
     RETURN_IF_ERROR(files->Reserve(state.end, append));
@@ -137,7 +137,7 @@ Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& p
     ASSIGN_OR_RETURN(state.end, files->Write(state.end, append));
     state.position = record->end();
     state.chain = record->header.mac;
-    state.range = std::move(record->range);
+    state.range = std::move(record->prepared.after);
   }
   if (head != nullptr && state.position.sequence < durable) {
     return Fail(Code::kCorrupt, "journal: record " + std::to_string(state.position.sequence + 1) +

@@ -13,46 +13,18 @@
 #include "logcore/entry_bundle.h"
 #include "logcore/journal_freer.h"
 #include "logcore/publisher.h"
+#include "logcore/submission_queue.h"
 
 namespace logcore {
-namespace {
-
-// Entries of Append that travel together, and what all who wait for them will be told.
-class Group {
- public:
-  void Answer(const Result<Appended>& appended) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (appended.has_value()) {
-        first_index_ = appended->first_index;
-      } else {
-        first_index_ = tl::unexpected<Error>(appended.error());
-      }
-    }
-    answered_.notify_all();
-  }
-  Result<uint64_t> Wait() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    answered_.wait(lock, [this] { return first_index_.has_value(); });
-    return *first_index_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable answered_;
-  std::optional<Result<uint64_t>> first_index_;
-};
-
-}  // namespace
 
 class Sequencer::Impl {
  public:
   Impl(Store* store, const SequencerOptions& options)
       : store_(store),
         options_(options),
-        batch_length_(std::min<uint64_t>(options.batch_length, store->max_batch_length())),
         publisher_(store, options.checkpoint_interval),
         freer_(store),
+        queue_(std::min<uint64_t>(options.batch_length, store->max_batch_length())),
         committer_([this] { RunCommitter(); }) {}
 
   Ticket Queue(Submission submission) {
@@ -69,16 +41,22 @@ class Sequencer::Impl {
       if (submission.on_durable) submission.on_durable(tl::unexpected<Error>(error));
       return ticket;
     }
-    queue_.push_back({ticket, std::move(submission), std::move(leaf_hashes), nullptr});
-    queued_length_ += queue_.back().length();
+    queue_.Push({ticket, std::move(submission), std::move(leaf_hashes), nullptr});
     return ticket;
   }
 
-  void WakeCommitter() { work_.notify_one(); }
-
   void CommitHere() {
     std::unique_lock<std::mutex> lock(mutex_);
-    if (!committing_ && !queue_.empty()) CommitHereLocked(&lock);
+    PrepareNextLocked(&lock);
+    if (MayCommitLocked()) CommitHereLocked(&lock);
+  }
+
+  void CommitElsewhere() {
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      PrepareNextLocked(&lock);
+    }
+    work_.notify_one();
   }
 
   Result<uint64_t> Append(std::string_view entry) {
@@ -88,35 +66,25 @@ class Sequencer::Impl {
     {
       std::unique_lock<std::mutex> lock(mutex_);
       if (stopped_) return tl::unexpected<Error>(*stopped_);
-      if (queue_.empty() || !HasRoomFor(entry, queue_.back())) {
-        Waiting waiting = NewGroup();
-        AddEntry(entry, leaf_hash, &waiting);
-        queue_.push_back(std::move(waiting));
-        queue_.back().ticket = ++newest_;
-        queued_length_ += queue_.back().length();
-      } else {
-        queued_length_ += AddEntry(entry, leaf_hash, &queue_.back());
+      if (!queue_.AddToGroup(entry, leaf_hash)) {
+        queue_.PushGroup(newest_ + 1, entry, leaf_hash);
+        ++newest_;
       }
       group = queue_.back().group;
       place = queue_.back().submission.count - 1;
-      if (!committing_) CommitHereLocked(&lock);
+      if (MayCommitLocked()) CommitHereLocked(&lock);
     }
     ASSIGN_OR_RETURN(const uint64_t first_index, group->Wait());
     return first_index + place;
   }
 
   bool Cancel(Ticket ticket) {
-    Waiting cancelled;  // Destroyed without the lock.
+    std::optional<Waiting> cancelled;  // Destroyed without the lock.
     std::vector<std::function<void()>> ready;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      const auto found =
-          std::lower_bound(queue_.begin(), queue_.end(), ticket,
-                           [](const Waiting& waiting, Ticket t) { return waiting.ticket < t; });
-      if (found == queue_.end() || found->ticket != ticket) return false;
-      cancelled = std::move(*found);
-      queued_length_ -= cancelled.length();
-      queue_.erase(found);
+      cancelled = queue_.Remove(ticket);
+      if (!cancelled) return false;
       ready = TakeReadyLocked();
       NoteProcessedLocked();
     }
@@ -163,16 +131,15 @@ class Sequencer::Impl {
   }
 
  private:
-  struct Waiting {
-    Ticket ticket = 0;
-    Submission submission;
-    std::vector<Hash> leaf_hashes;
-    std::shared_ptr<Group> group;  // of Append: more may be added while it is the last one
-    // Of what it holds in memory: a short entry's hash is longer than the entry.
-    size_t length() const { return submission.frames.size() + leaf_hashes.size() * sizeof(Hash); }
+  // What goes into one record.
+  struct Work {
+    std::vector<Waiting> taken;
+    Batch batch;
   };
+  // Of the next one, if it is not simply in the queue.
+  enum class Next { kQueued, kBeingPrepared, kPrepared };
 
-  bool FullLocked() const { return options_.queue_length <= queued_length_; }
+  bool FullLocked() const { return options_.queue_length <= queue_.length(); }
 
   std::vector<std::function<void()>> TakeReadyLocked() {
     if (FullLocked() && !stopped_) return {};
@@ -181,57 +148,29 @@ class Sequencer::Impl {
 
   // Up to the newest ticket of which it is known, as of all before it, what became of it.
   void NoteProcessedLocked() {
-    const Ticket first_unknown = committing_       ? first_committing_
-                                 : !queue_.empty() ? queue_.front().ticket
-                                                   : newest_ + 1;
-    publisher_.Processed(first_unknown - 1, committing_ || !queue_.empty());
-  }
-
-  static Waiting NewGroup() {
-    Waiting waiting;
-    waiting.group = std::make_shared<Group>();
-    waiting.submission.on_durable = [group = waiting.group](const Result<Appended>& appended) {
-      group->Answer(appended);
-    };
-    return waiting;
-  }
-
-  bool HasRoomFor(std::string_view entry, const Waiting& waiting) const {
-    return waiting.group != nullptr &&
-           waiting.submission.frames.size() + kFrameHeaderLength + entry.size() <= batch_length_;
-  }
-
-  // Returns how much longer it is. All or nothing, if there is no memory.
-  static size_t AddEntry(std::string_view entry, const Hash& leaf_hash, Waiting* waiting) {
-    const size_t before = waiting->length();
-    std::string& frames = waiting->submission.frames;
-    frames.reserve(frames.size() + kFrameHeaderLength + entry.size());
-    waiting->leaf_hashes.push_back(leaf_hash);
-    AppendFrame(&frames, entry);
-    ++waiting->submission.count;
-    return waiting->length() - before;
-  }
-
-  // Takes what goes into one record: at least one submission, and as many as fit.
-  std::vector<Waiting> TakeBatchLocked() {
-    std::vector<Waiting> taken;
-    uint64_t length = 0;
-    while (!queue_.empty()) {
-      const uint64_t next = queue_.front().submission.frames.size();
-      if (!taken.empty() && batch_length_ < length + next) break;
-      length += next;
-      queued_length_ -= queue_.front().length();
-      taken.push_back(std::move(queue_.front()));
-      queue_.pop_front();
+    Ticket first_unknown = newest_ + 1;
+    if (committing_) {
+      first_unknown = first_committing_;
+    } else if (next_ != Next::kQueued) {
+      first_unknown = first_prepared_;
+    } else if (!queue_.empty()) {
+      first_unknown = queue_.front().ticket;
     }
-    return taken;
+    publisher_.Processed(first_unknown - 1, first_unknown <= newest_);
+  }
+
+  // Whether there is something to commit, and nobody at it.
+  bool MayCommitLocked() const {
+    return !committing_ && (next_ == Next::kQueued ? !queue_.empty() : next_ == Next::kPrepared);
   }
 
   void RunCommitter() {
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
-      work_.wait(lock, [this] { return !committing_ && (stopping_ || !queue_.empty()); });
-      if (queue_.empty()) return;
+      work_.wait(lock, [this] {
+        return MayCommitLocked() || (stopping_ && !committing_ && next_ == Next::kQueued);
+      });
+      if (!MayCommitLocked()) return;
       CommitLocked(&lock);
     }
   }
@@ -239,33 +178,74 @@ class Sequencer::Impl {
   // One batch; the committing thread has the rest.
   void CommitHereLocked(std::unique_lock<std::mutex>* lock) {
     CommitLocked(lock);
-    if (stopping_ || !queue_.empty()) work_.notify_one();
+    if (stopping_ || MayCommitLocked()) work_.notify_one();
   }
 
-  // Without the lock while it commits; nobody else does meanwhile.
-  void CommitLocked(std::unique_lock<std::mutex>* lock) {
-    const std::vector<Waiting> taken = TakeBatchLocked();
-    committing_ = true;
-    first_committing_ = taken.front().ticket;
+  // A full batch, while the one before it is being flushed. Without the lock; what is to be
+  // committed next is decided from here on.
+  void PrepareNextLocked(std::unique_lock<std::mutex>* lock) noexcept {
+    if (!flushing_ || next_ != Next::kQueued || !queue_.HasFullBatch()) return;
+    Work* const work = spare_.get();
+    work->taken = queue_.TakeBatch();
+    first_prepared_ = work->taken.front().ticket;
+    next_ = Next::kBeingPrepared;
     const std::vector<std::function<void()>> ready = TakeReadyLocked();
     lock->unlock();
     for (const auto& call : ready) call();
-    CommitAndAnswer(taken);
+    Fill(work);
+    store_->Prepare(&work->batch);
     lock->lock();
-    committing_ = false;
+    next_ = Next::kPrepared;
+  }
+
+  static void Fill(Work* work) {
+    for (const Waiting& waiting : work->taken) {
+      work->batch.Append(waiting.submission.frames, waiting.leaf_hashes);
+    }
+  }
+
+  // Without the lock while it commits; nobody else does meanwhile. Without memory it ends the
+  // program, as a power cut would: nobody could be told what was added.
+  void CommitLocked(std::unique_lock<std::mutex>* lock) noexcept {
+    const bool prepared = next_ == Next::kPrepared;
+    if (prepared) {
+      work_now_.swap(spare_);
+      next_ = Next::kQueued;
+    } else {
+      work_now_->taken = queue_.TakeBatch();
+    }
+    Work* const work = work_now_.get();
+    committing_ = true;
+    first_committing_ = work->taken.front().ticket;
+    const std::optional<Error> failed = failed_ ? stopped_ : std::nullopt;
+    const std::vector<std::function<void()>> ready = TakeReadyLocked();
+    lock->unlock();
+    for (const auto& call : ready) call();
+    if (failed) {
+      Refuse(work->taken, *failed);
+    } else {
+      if (!prepared) Fill(work);
+      CommitAndAnswer(work);
+    }
+    work->taken.clear();
+    work->batch.Clear();
+    lock->lock();
+    committing_ = flushing_ = false;
     NoteProcessedLocked();
     lock->unlock();
     freer_.Look();
     lock->lock();
   }
 
-  // Without memory it ends the program, as a power cut would: nobody could be told what was added.
-  void CommitAndAnswer(const std::vector<Waiting>& taken) noexcept {
-    batch_.Clear();
-    for (const Waiting& waiting : taken) {
-      batch_.Append(waiting.submission.frames, waiting.leaf_hashes);
-    }
-    const Result<Committed> committed = store_->Commit(&batch_, [this] { publisher_.Presign(); });
+  void CommitAndAnswer(Work* work) {
+    const std::vector<Waiting>& taken = work->taken;
+    const Result<Committed> committed = store_->Commit(&work->batch, [this] {
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        flushing_ = true;
+      }
+      publisher_.Presign();
+    });
     if (!committed.has_value()) {
       const Error error = ReasonOf(committed.error());
       NoteFailure(error);
@@ -310,8 +290,8 @@ class Sequencer::Impl {
       const std::lock_guard<std::mutex> lock(mutex_);
       first = !stopped_;
       if (first) stopped_ = stopped;
-      refused.swap(queue_);
-      queued_length_ = 0;
+      failed_ = true;
+      refused = queue_.TakeAll();
       ready = TakeReadyLocked();
     }
     if (first && options_.on_stopped) options_.on_stopped(error);
@@ -321,21 +301,24 @@ class Sequencer::Impl {
 
   Store* const store_;
   const SequencerOptions options_;
-  const uint64_t batch_length_;
   Publisher publisher_;
   JournalFreer freer_;
 
   mutable std::mutex mutex_;      // Guards all below. Nothing is called under it but publisher_.
   std::condition_variable work_;  // for the committing thread: committing_, queue_, stopping_
-  std::deque<Waiting> queue_;
-  uint64_t queued_length_ = 0;  // bytes
+  SubmissionQueue queue_;
   Ticket newest_ = 0;
-  bool committing_ = false;      // A thread is, and uses batch_.
+  bool committing_ = false;      // A thread is, and uses work_now_.
+  bool flushing_ = false;        // It knows the log's head by now.
   Ticket first_committing_ = 0;  // of the batch that is being committed
+  Next next_ = Next::kQueued;
+  Ticket first_prepared_ = 0;  // of the next batch, if it is prepared or being so
   bool stopping_ = false;
+  bool failed_ = false;
   std::optional<Error> stopped_;  // what new submissions are told
   std::vector<std::function<void()>> room_waiters_;
-  Batch batch_;  // of who commits
+  std::unique_ptr<Work> work_now_ = std::make_unique<Work>();  // of who commits
+  std::unique_ptr<Work> spare_ = std::make_unique<Work>();     // of who prepares the next one
 
   std::thread committer_;
 };
@@ -357,7 +340,7 @@ void Sequencer::CommitHere() {
 }
 Sequencer::Ticket Sequencer::Submit(Submission submission) {
   const Ticket ticket = impl_->Queue(std::move(submission));
-  impl_->WakeCommitter();
+  impl_->CommitElsewhere();
   return ticket;
 }
 bool Sequencer::Cancel(Ticket ticket) {

@@ -9,6 +9,9 @@
 // committing thread. That one, the publishing one (publisher.h) and the one that keeps the journal
 // from filling up (journal_freer.h) are started by Start and joined by Stop.
 //
+// Who fills the next batch up while one is being flushed prepares it as well: copies it into one
+// piece and hashes its nodes, on the core that the flush leaves idle.
+//
 // Callbacks run on whichever thread commits or publishes, or on the caller's if there is nothing to
 // wait for; no lock is held then. They must not block, nor call CommitHere, Append or Stop. Only
 // these three block.
@@ -67,7 +70,8 @@ class Sequencer {
   // an error that stops the log, or Stop, on_durable gets that error at once. To be followed by
   // CommitHere: nobody else looks at the queue.
   Ticket Queue(Submission submission);
-  // Commits a batch of what is queued, unless another thread is committing: then that one will.
+  // Commits a batch of what is queued, unless another thread is committing: then that one will, and
+  // the next batch is prepared for it here if it is full.
   void CommitHere();
   // Queue, for the committing thread.
   Ticket Submit(Submission submission);

@@ -106,9 +106,11 @@ Batch::Batch() {
 void Batch::Clear() {
   record_.assign(kRecordHeaderLength, '\0');
   leaf_hashes_.clear();
+  prepared_.reset();
 }
 
 void Batch::Append(std::string_view frames, uint64_t count) {
+  prepared_.reset();
   record_.append(frames);
   const size_t before = leaf_hashes_.size();
   leaf_hashes_.resize(before + count);
@@ -116,6 +118,7 @@ void Batch::Append(std::string_view frames, uint64_t count) {
 }
 
 void Batch::Append(std::string_view frames, std::span<const Hash> leaf_hashes) {
+  prepared_.reset();
   record_.append(frames);
   leaf_hashes_.insert(leaf_hashes_.end(), leaf_hashes.begin(), leaf_hashes.end());
 }
@@ -336,8 +339,14 @@ uint64_t Store::max_batch_length() const {
 Result<Committed> Store::Commit(Batch* batch, const std::function<void()>& on_head_known) {
   CHECK(writer_ != nullptr && 0 < batch->count());
   ASSIGN_OR_RETURN(const uint64_t first_index,
-                   writer_->Commit(&batch->record_, batch->leaf_hashes(), on_head_known));
+                   writer_->Commit(&batch->record_, batch->leaf_hashes(), &batch->prepared_,
+                                   on_head_known));
   return Committed{first_index, batch->leaf_hashes()};
+}
+
+void Store::Prepare(Batch* batch) {
+  CHECK(writer_ != nullptr && 0 < batch->count());
+  batch->prepared_ = writer_->PrepareNext(batch->frames(), batch->leaf_hashes());
 }
 
 void Store::Presign() {

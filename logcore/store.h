@@ -8,10 +8,10 @@
 // Any number of processes may have a store open for appending: the lock file's lock is held for
 // each commit, and its *head* tells the next one what the last one did.
 //
-// Threads: Latest() from any; Commit() from one thread at a time, so too Presign() and Publish(),
-// and AdvanceBase() and FreeJournal(): three different ones, if you like. Sequencer (sequencer.h)
-// does just that.
-// Tested by tests/logcore/store_test.cc and tests/crash.
+// Threads: Latest() from any; Commit() from one thread at a time, so too Prepare(), Presign() and
+// Publish(), and AdvanceBase() and FreeJournal(): four different ones, if you like. Sequencer
+// (sequencer.h) does just that.
+// Tested by tests/logcore/store_test.cc, prepare_test.cc and tests/crash.
 
 #ifndef LOGCORE_STORE_H_
 #define LOGCORE_STORE_H_
@@ -80,6 +80,7 @@ class Batch {
   friend class Store;
   std::string record_;  // room for the record's header, then the frames
   std::vector<Hash> leaf_hashes_;
+  std::optional<Prepared> prepared_;
 };
 
 struct Committed {
@@ -124,6 +125,9 @@ class Store {
   // kCorrupt it is unknown, and this store takes no more.
   // `on_head_known`, if given, is called before the flush: a good time for Presign().
   Result<Committed> Commit(Batch* batch, const std::function<void()>& on_head_known = nullptr);
+  // While another batch is committed, after its `on_head_known`: computes what this one will add
+  // to the log if it is the next to be committed. Commit does so else.
+  void Prepare(Batch* batch);
   // Signs in advance what Publish will publish after the commit that is being flushed.
   void Presign();
   // Publishes all that is committed, by whichever process. Nothing to do is success.

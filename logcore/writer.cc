@@ -202,6 +202,7 @@ Result<Head> Writer::HeadForAppend() {
 }
 
 Result<uint64_t> Writer::Commit(std::string* record, std::span<const Hash> leaf_hashes,
+                                std::optional<Prepared>* prepared,
                                 const std::function<void()>& on_head_known) {
   CHECK(record->size() > kRecordHeaderLength && !leaf_hashes.empty());
   const uint64_t frames_length = record->size() - kRecordHeaderLength;
@@ -217,23 +218,24 @@ Result<uint64_t> Writer::Commit(std::string* record, std::span<const Hash> leaf_
       ASSIGN_OR_RETURN(Head head, HeadForAppend());
       seen = head.base.sequence;
       const int64_t time = std::max(clock_(), head.log.end.time);
-      CompactRange range = head.log.range;
-      if (kMaxTreeSize - range.size() < leaf_hashes.size()) {
+      if (kMaxTreeSize - head.log.range.size() < leaf_hashes.size()) {
         return Fail(Code::kTooLarge, "append: the log is full");
       }
-      CompletedNodes completed;
-      range.Extend(leaf_hashes, &completed);
-      LogAppend append{.frames = std::string_view(*record).substr(kRecordHeaderLength),
-                       .leaf_hashes = leaf_hashes,
-                       .completed = &completed,
-                       .time = time};
+      const std::string_view frames = std::string_view(*record).substr(kRecordHeaderLength);
+      if (!*prepared || (*prepared)->before != head.log.range) {
+        *prepared = Prepare(head.log.range, head.log.end.frames_end, frames, leaf_hashes);
+      }
+      LogAppend append{
+          .frames = frames, .leaf_hashes = leaf_hashes, .prepared = &**prepared, .time = time};
       RETURN_IF_ERROR(files_->Reserve(head.log.end, append));
       if (outside_length_ <= frames_length) {
         ASSIGN_OR_RETURN(append.outside,
                          files_->OutsideOf(head.log.end, leaf_hashes.size(), frames_length));
       }
       if (const std::optional<uint64_t> offset = Place(head, append)) {
-        return WriteRecord(std::move(head), record, append, *offset, range, on_head_known);
+        NoteComing(append);
+        if (on_head_known) on_head_known();
+        return WriteRecord(std::move(head), record, append, *offset);
       }
     }
     RETURN_IF_ERROR(AdvanceBaseFrom(seen));
@@ -254,24 +256,16 @@ std::optional<uint64_t> Writer::Place(const Head& head, const LogAppend& append)
 }
 
 Result<uint64_t> Writer::WriteRecord(Head head, std::string* record, LogAppend append,
-                                     uint64_t offset, const CompactRange& range,
-                                     const std::function<void()>& on_head_known) {
+                                     uint64_t offset) {
+  const CompactRange& range = append.prepared->after;
   const uint64_t first_index = head.log.end.size;
-  const TreeHead coming = range.Head();
-  if (on_head_known) {
-    {
-      const std::lock_guard<std::mutex> lock(coming_mutex_);
-      coming_ = coming;
-    }
-    on_head_known();
-  }
   RecordHeader header{.sequence = head.log.position.sequence + 1,
                       .start_size = first_index,
                       .size = range.size(),
                       .frames_length = append.frames.size(),
                       .outside = append.outside.length,
                       .time = append.time,
-                      .root = coming.root,
+                      .root = range.Root(),
                       .previous = head.log.chain,
                       .mac = {}};
   EncodeRecordHeader(mac_key_, &header, record->data());
@@ -321,13 +315,34 @@ Status Writer::MakeDurable(const LogState& log, const LogAppend& append, uint64_
   return journal_->Sync();
 }
 
+void Writer::NoteComing(const LogAppend& append) {
+  const Prepared& prepared = *append.prepared;
+  const std::lock_guard<std::mutex> lock(coming_mutex_);
+  alone_ = coming_.size() == prepared.before.size();
+  coming_ = prepared.after;
+  coming_frames_end_ = prepared.frames_start + append.frames.size();
+}
+
+std::optional<Prepared> Writer::PrepareNext(std::string_view frames,
+                                            std::span<const Hash> leaf_hashes) {
+  CompactRange before;
+  uint64_t frames_start = 0;
+  {
+    const std::lock_guard<std::mutex> lock(coming_mutex_);
+    if (!alone_ || kMaxTreeSize - coming_.size() < leaf_hashes.size()) return std::nullopt;
+    before = coming_;
+    frames_start = coming_frames_end_;
+  }
+  return Prepare(before, frames_start, frames, leaf_hashes);
+}
+
 void Writer::Presign() {
-  TreeHead coming;
+  CompactRange coming;
   {
     const std::lock_guard<std::mutex> lock(coming_mutex_);
     coming = coming_;
   }
-  if (coming.size != 0) Sign(coming);
+  if (coming.size() != 0) Sign(coming.Head());
 }
 
 // A signature shows nothing until it leaves the process, and then what it signs is committed.

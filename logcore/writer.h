@@ -53,9 +53,15 @@ class Writer {
                                               bool force_recovery);
 
   // `record`: kRecordHeaderLength bytes to be filled in, then the frames. It is padded in place.
-  // `on_head_known`: called before the flush, when Presign has something to do; can be empty.
+  // `prepared`: PrepareNext's; what was appended, after.
+  // `on_head_known`: called before the flush, when Presign and PrepareNext have something to do;
+  // can be empty.
   Result<uint64_t> Commit(std::string* record, std::span<const Hash> leaf_hashes,
+                          std::optional<Prepared>* prepared,
                           const std::function<void()>& on_head_known);
+  // What these entries will add after the commit under way. Nothing if other processes commit in
+  // between as well: it would be in vain.
+  std::optional<Prepared> PrepareNext(std::string_view frames, std::span<const Hash> leaf_hashes);
   // Signs the tree that the commit under way is going to give, for the Publish that follows it.
   void Presign();
   // The newest publication, made now if something was to publish.
@@ -88,9 +94,8 @@ class Writer {
   tl::unexpected<Error> Poison(Head head, Error why);
   // Where the record of `append` goes, if there is room.
   std::optional<uint64_t> Place(const Head& head, const LogAppend& append) const;
-  Result<uint64_t> WriteRecord(Head head, std::string* record, LogAppend append, uint64_t offset,
-                               const CompactRange& range,
-                               const std::function<void()>& on_head_known);
+  void NoteComing(const LogAppend& append);
+  Result<uint64_t> WriteRecord(Head head, std::string* record, LogAppend append, uint64_t offset);
   Status MakeDurable(const LogState& log, const LogAppend& append, uint64_t offset,
                      std::string_view record);
   static Error Stopped();
@@ -127,7 +132,10 @@ class Writer {
   std::string short_record_;  // without the frames outside of it
   std::mutex publish_mutex_;
   std::mutex coming_mutex_;
-  TreeHead coming_;  // of the newest commit, from before its flush on
+  // Of the newest commit, from before its flush on.
+  CompactRange coming_;
+  uint64_t coming_frames_end_ = 0;
+  bool alone_ = false;  // It began where the one before it ended: nobody else commits.
   TreeHead signed_head_;
   std::string signed_note_;  // of signed_head_; empty: none yet
   std::atomic<bool> stopped_ = false;

@@ -130,7 +130,14 @@ class Life {
 
   void Append(uint64_t count) {
     turn_ = Turn();
-    world_->Commit(turn_, MakeEntries(random_.Next(), count));
+    if (count == 1 || !random_.OneIn(3)) {
+      world_->Commit(turn_, MakeEntries(random_.Next(), count));
+    } else {
+      const uint64_t first = 1 + random_.Below(count - 1);
+      world_->CommitAndPrepare(turn_, MakeEntries(random_.Next(), first),
+                               MakeEntries(random_.Next(), count - first));
+      world_->CommitNext(turn_);
+    }
     turn_ = nullptr;
     if (random_.Below(4) != 0) {
       turn_ = Turn();
@@ -213,11 +220,15 @@ class History {
         PublishAndCheck(actor);
         break;
       default: {
-        const uint64_t count = random_.OneIn(6) ? 1 + random_.Below(200) : 1 + random_.Below(5);
-        world_->Commit(actor, MakeEntries(random_.Next(), count));
+        if (!actor->next_entries.empty()) return world_->CommitNext(actor);
+        const auto entries = MakeEntries(random_.Next(), Count());
+        if (random_.OneIn(2)) return world_->Commit(actor, entries);
+        world_->CommitAndPrepare(actor, entries, MakeEntries(random_.Next(), Count()));
       }
     }
   }
+
+  uint64_t Count() { return random_.OneIn(6) ? 1 + random_.Below(200) : 1 + random_.Below(5); }
 
   void PublishAndCheck(Actor* actor) {
     world_->Publish(actor);

@@ -231,14 +231,14 @@ std::vector<Sabotage> LeftOut() {
        InRecovery(And(And(OfLogFile, Sync("*")), Marked(kWroteLogFile)))},
       {"recovery: sync of blocks that were right",
        InRecovery(And(And(OfLogFile, Sync("*")), Marked(kWroteLogFile, false))), 0,
-       Where::kAnywhere, 80},
+       Where::kAnywhere, 182},
       {"recovery: rewriting a record", InRecovery(And(Write("journal"), And(InRing, IsNotZeros)))},
       {"recovery: sync of a record",
        InRecovery(And(Sync("journal"), And(InRing, Marked(kRecordRewritten))))},
       {"recovery: head says durable", InRecovery(HeadThat([](const Head& head) {
          return head.log.position.sequence < head.durable_sequence;
        })),
-       0, Where::kAnywhere, 225},
+       0, Where::kAnywhere, 607},
       {"recovery: cutting off what is outside a torn record",
        And(AfterInit, SimDisk::Matching(SimKind::kCut, "entries/*"))},
       {"recovery: rewriting the log's files", InRecovery(And(OfLogFile, Write("*")))},

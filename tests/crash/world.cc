@@ -29,6 +29,14 @@ std::string Name(Code code) {
   return kNames[static_cast<size_t>(code)];
 }
 
+Batch BatchOf(const std::vector<std::string>& entries) {
+  std::string frames;
+  for (const std::string& entry : entries) logcore::AppendFrame(&frames, entry);
+  Batch batch;
+  batch.Append(frames, entries.size());
+  return batch;
+}
+
 }  // namespace
 
 Actor::~Actor() {
@@ -121,18 +129,34 @@ ActorPtr World::Open(bool outside) {
 }
 
 void World::Commit(Actor* actor, const std::vector<std::string>& entries) {
-  Step("commit of " + std::to_string(entries.size()));
-  Batch batch;
-  std::string frames;
-  for (const std::string& entry : entries) logcore::AppendFrame(&frames, entry);
-  batch.Append(frames, entries.size());
+  Batch batch = BatchOf(entries);
+  Commit(actor, entries, &batch, nullptr);
+}
 
+void World::CommitAndPrepare(Actor* actor, const std::vector<std::string>& entries,
+                             const std::vector<std::string>& next) {
+  Batch batch = BatchOf(entries);
+  Commit(actor, entries, &batch, [&] {
+    actor->next_entries = next;
+    actor->next = BatchOf(next);
+    actor->store->Prepare(&actor->next);
+  });
+}
+
+void World::CommitNext(Actor* actor) {
+  const std::vector<std::string> entries = std::exchange(actor->next_entries, {});
+  Commit(actor, entries, &actor->next, nullptr);
+}
+
+void World::Commit(Actor* actor, const std::vector<std::string>& entries, Batch* batch,
+                   const std::function<void()>& on_head_known) {
+  Step("commit of " + std::to_string(entries.size()));
   closed_ = false;
   const std::vector<LogModelPtr> before = possible_;
   std::vector<LogModelPtr> after;
   for (const LogModelPtr& log : before) after.push_back(log->Append(entries, clock_));
   possible_.insert(possible_.end(), after.begin(), after.end());
-  const auto committed = actor->store->Commit(&batch);
+  const auto committed = actor->store->Commit(batch, on_head_known);
   if (!committed.has_value()) {
     const Code code = committed.error().code;
     if (code == Code::kNoSpace || code == Code::kTooLarge || code == Code::kReadOnly) {

@@ -16,6 +16,7 @@
 #define TESTS_CRASH_WORLD_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -39,6 +40,9 @@ struct Actor {
   ~Actor();
   std::unique_ptr<SimProcess> process;
   std::unique_ptr<logcore::Store> store;
+  // Of CommitAndPrepare, until CommitNext.
+  std::vector<std::string> next_entries;
+  logcore::Batch next;
 };
 using ActorPtr = std::unique_ptr<Actor>;
 
@@ -65,6 +69,10 @@ class World {
   // those of batches from 8 KiB on.
   ActorPtr Open(bool outside);
   void Commit(Actor* actor, const std::vector<std::string>& entries);
+  // The same; in the midst of it `next` is prepared, for a CommitNext that may come or not.
+  void CommitAndPrepare(Actor* actor, const std::vector<std::string>& entries,
+                        const std::vector<std::string>& next);
+  void CommitNext(Actor* actor);
   void Publish(Actor* actor);
   void AdvanceBase(Actor* actor);
   void Close(Actor* actor);
@@ -90,6 +98,8 @@ class World {
 
  private:
   World() = default;
+  void Commit(Actor* actor, const std::vector<std::string>& entries, logcore::Batch* batch,
+              const std::function<void()>& on_head_known);
   [[noreturn]] void Violate(const std::string& what) const;
   void Observe(const std::string& step, const logcore::Published& published);
   // Notes the step about to be taken, for the report of a violation.

@@ -36,11 +36,9 @@ TEST(LogFilesOutside, WholeBlocksAreWrittenOnTheirOwn) {
       const LogEnd end = writer.end();
       const std::string frames = log.Frames(first, first + 1);
       const std::vector<Hash> leaf_hashes = {log.LeafHash(first)};
-      CompactRange range = writer.range();
-      CompletedNodes completed;
-      range.Extend(leaf_hashes, &completed);
+      const Prepared prepared = Prepare(writer.range(), end.frames_end, frames, leaf_hashes);
       LogAppend append{
-          .frames = frames, .leaf_hashes = leaf_hashes, .completed = &completed, .time = 2};
+          .frames = frames, .leaf_hashes = leaf_hashes, .prepared = &prepared, .time = 2};
       LogFiles* const files = writer.files().get();
       ASSERT_TRUE(files->Reserve(end, append).has_value());
       append.outside = files->OutsideOf(end, 1, frames.size()).value();

@@ -5,150 +5,20 @@
 
 #include <atomic>
 #include <future>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "logcore/entry_bundle.h"
-#include "logcore/posix_disk.h"
 #include "logcore/sequencer.h"
-#include "tests/support/temp_log.h"
+#include "tests/support/faulty_store.h"
 
 namespace {
 
 using namespace logcore;
-using tlogfs_test::TempDirectory;
+using tlogfs_test::FaultyStoreTest;
 
-// Asked before each operation: "sync", "journal". Answers what it is to fail with.
-class Faults {
- public:
-  using Ask = std::function<Status(const std::string& operation, const std::string& name)>;
-  void Set(Ask ask) {
-    const std::lock_guard lock(mutex_);
-    ask_ = std::move(ask);
-  }
-  Status operator()(const std::string& operation, const std::string& name) const {
-    Ask ask;
-    {
-      const std::lock_guard lock(mutex_);
-      ask = ask_;
-    }
-    return ask ? ask(operation, name) : Status();
-  }
-
- private:
-  mutable std::mutex mutex_;
-  Ask ask_;
-};
-
-class FaultyFile final : public File {
- public:
-  FaultyFile(std::unique_ptr<File> file, std::string name, const Faults* faults)
-      : file_(std::move(file)), name_(std::move(name)), faults_(faults) {}
-  Result<size_t> ReadAt(uint64_t offset, char* out, size_t length) const override {
-    return file_->ReadAt(offset, out, length);
-  }
-  Status WriteAt(uint64_t offset, std::string_view bytes) override {
-    RETURN_IF_ERROR((*faults_)("write", name_));
-    return file_->WriteAt(offset, bytes);
-  }
-  Status Allocate(uint64_t length) override {
-    RETURN_IF_ERROR((*faults_)("allocate", name_));
-    return file_->Allocate(length);
-  }
-  Status Cut(uint64_t length) override { return file_->Cut(length); }
-  Status Sync() override {
-    RETURN_IF_ERROR((*faults_)("sync", name_));
-    return file_->Sync();
-  }
-  Result<uint64_t> Length() const override { return file_->Length(); }
-  Result<std::shared_ptr<const char>> Map(uint64_t length) const override {
-    return file_->Map(length);
-  }
-  Status Lock(int which) override { return file_->Lock(which); }
-  void Unlock(int which) override { file_->Unlock(which); }
-
- private:
-  const std::unique_ptr<File> file_;
-  const std::string name_;
-  const Faults* const faults_;
-};
-
-class FaultyDisk final : public Disk {
- public:
-  FaultyDisk(const std::string& path, const Faults* faults)
-      : disk_(OpenPosixDisk(path).value()), faults_(faults) {}
-  Result<std::unique_ptr<File>> Open(const std::string& name, Access access) override {
-    return Wrap(disk_->Open(name, access), name);
-  }
-  Result<std::unique_ptr<File>> Create(const std::string& name, unsigned mode) override {
-    return Wrap(disk_->Create(name, mode), name);
-  }
-  Status MakeDirectory(const std::string& name, unsigned mode) override {
-    return disk_->MakeDirectory(name, mode);
-  }
-  Status Rename(const std::string& from, const std::string& to) override {
-    return disk_->Rename(from, to);
-  }
-  Result<std::vector<std::string>> List(const std::string& directory) override {
-    return disk_->List(directory);
-  }
-  Status SyncDirectory(const std::string& name) override { return disk_->SyncDirectory(name); }
-  Result<FileInfo> Info(const std::string& name) override { return disk_->Info(name); }
-  Result<std::string> FilesystemId() override { return disk_->FilesystemId(); }
-  Result<std::string> BootId() override { return disk_->BootId(); }
-  std::string RandomBytes(size_t length) override { return disk_->RandomBytes(length); }
-
- private:
-  Result<std::unique_ptr<File>> Wrap(Result<std::unique_ptr<File>> file, const std::string& name) {
-    if (!file.has_value()) return file;
-    return std::make_unique<FaultyFile>(std::move(*file), name, faults_);
-  }
-  const std::unique_ptr<Disk> disk_;
-  const Faults* const faults_;
-};
-
-class SequencerErrorTest : public testing::Test {
- protected:
-  SequencerErrorTest() : disk_(directory_.path(), &faults_) {
-    EXPECT_TRUE(Store::Init(&disk_,
-                            {.origin = "example.com/log",
-                             .key = {},
-                             .journal_length = kRecordsStart + 64 * kJournalBlock},
-                            options_)
-                    .has_value());
-    store_ = OpenStore();
-  }
-  std::unique_ptr<Store> OpenStore() {
-    return Store::Open(&disk_, Store::Mode::kAppend, options_).value();
-  }
-
-  // `operation` on `name` fails from now on.
-  void FailAlways(const std::string& operation, const std::string& name, Code code) {
-    faults_.Set([=](const std::string& its_operation, const std::string& its_name) -> Status {
-      if (its_operation != operation || its_name != name) return {};
-      return Fail(code, operation + " " + name + ": it failed");
-    });
-  }
-  static Submission Entry(const std::string& entry) {
-    Submission submission;
-    AppendFrame(&submission.frames, entry);
-    submission.count = 1;
-    return submission;
-  }
-  static Status Published(Sequencer* sequencer, Sequencer::Ticket ticket) {
-    std::promise<Status> published;
-    sequencer->WhenPublished(ticket, [&](const Status& status) { published.set_value(status); });
-    return published.get_future().get();
-  }
-
-  const TempDirectory directory_;
-  const StoreOptions options_{.clock = [] { return int64_t{1'700'000'000}; }};
-  Faults faults_;
-  FaultyDisk disk_;
-  std::unique_ptr<Store> store_;
-};
+class SequencerErrorTest : public FaultyStoreTest {};
 
 TEST_F(SequencerErrorTest, AFullDiskFailsTheAppendAlone) {
   const auto sequencer = Sequencer::Start(store_.get(), {});

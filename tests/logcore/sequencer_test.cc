@@ -308,6 +308,53 @@ TEST_F(SequencerTest, TwoSequencersOnOneStoreBothGetOn) {
   EXPECT_TRUE(Audit(disk_.get(), {})->damages.empty());
 }
 
+// Full batches are prepared while others are flushed, and some in vain: another store commits, too.
+TEST_F(SequencerTest, FullBatchesKeepTheOrderOfWhoSubmitsThem) {
+  constexpr size_t kThreads = 4;
+  constexpr size_t kEach = 500;
+  const StoreOptions options{.clock = [] { return int64_t{1'700'000'000}; }};
+  const auto other_disk = OpenPosixDisk(directory_.path()).value();
+  const auto other = Store::Open(other_disk.get(), Store::Mode::kAppend, options).value();
+  std::vector<std::vector<uint64_t>> indexes(kThreads);
+  {
+    const auto busy = Sequencer::Start(store_.get(), {.batch_length = 300});
+    const auto seldom = Sequencer::Start(other.get(), {.batch_length = 300});
+    std::vector<std::thread> threads;
+    for (size_t t = 0; t < kThreads; ++t) {
+      Sequencer* const sequencer = t + 1 == kThreads ? seldom.get() : busy.get();
+      indexes[t].resize(kEach);
+      threads.emplace_back([&, t, sequencer] {
+        for (size_t i = 0; i < kEach; ++i) {
+          Submission submission = Entries({std::to_string(t) + " " + std::to_string(i), "second"});
+          submission.on_durable = [&, t, i](const Result<Appended>& appended) {
+            indexes[t][i] = appended.value().first_index;
+          };
+          if (t % 2 == 0) {
+            sequencer->Submit(std::move(submission));
+          } else {
+            sequencer->Queue(std::move(submission));
+            if (i % 20 == 0) sequencer->CommitHere();
+          }
+          if (sequencer == seldom.get() && i % 50 == 0) {
+            EXPECT_TRUE(sequencer->Append("alone").has_value());
+          }
+        }
+        sequencer->CommitHere();
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  ASSERT_TRUE(store_->Publish().has_value());
+  EXPECT_EQ(store_->Latest().value()->size(), 2 * kThreads * kEach + kEach / 50);
+  for (size_t t = 0; t < kThreads; ++t) {
+    EXPECT_TRUE(std::is_sorted(indexes[t].begin(), indexes[t].end()));
+    for (size_t i = 0; i < kEach; ++i) {
+      EXPECT_EQ(EntryAt(indexes[t][i]), std::to_string(t) + " " + std::to_string(i));
+    }
+  }
+  EXPECT_TRUE(Audit(disk_.get(), {})->damages.empty());
+}
+
 TEST_F(SequencerTest, EntryOverTheLimitIsRefused) {
   const auto sequencer = Sequencer::Start(store_.get(), {});
   EXPECT_EQ(sequencer->Append(std::string(kMaxEntryLength + 1, 'x')).error().code, Code::kTooLarge);

@@ -65,18 +65,17 @@ class LogWriter {
     const std::string frames = log.Frames(end_.size, size);
     std::vector<logcore::Hash> leaf_hashes;
     for (uint64_t i = end_.size; i < size; ++i) leaf_hashes.push_back(log.LeafHash(i));
-    logcore::CompactRange range = range_;
-    logcore::CompletedNodes completed;
-    range.Extend(leaf_hashes, &completed);
+    const logcore::Prepared prepared =
+        logcore::Prepare(range_, end_.frames_end, frames, leaf_hashes);
     const logcore::LogAppend append{
-        .frames = frames, .leaf_hashes = leaf_hashes, .completed = &completed, .time = time};
+        .frames = frames, .leaf_hashes = leaf_hashes, .prepared = &prepared, .time = time};
     RETURN_IF_ERROR(files_->Reserve(end_, append));
     ASSIGN_OR_RETURN(const logcore::LogEnd end, files_->Write(end_, append));
     // Once more: replaying a journal must change nothing.
     ASSIGN_OR_RETURN(const logcore::LogEnd again, files_->Write(end_, append));
     EXPECT_EQ(again, end);
     end_ = end;
-    range_ = std::move(range);
+    range_ = prepared.after;
     return {};
   }
 
