@@ -124,7 +124,7 @@ void Appends::ParkWrite(Request request, const OpenFilePtr& open, Piece piece) {
   try {
     ticket = sequencer_->Queue(std::move(submission));
     parked_.Arm(number, [this, open, piece, ticket] {
-      if (!sequencer_->Cancel(ticket)) return;  // It is being committed, and Settle will come.
+      if (!sequencer_->Cancel(ticket)) return;  // It has its place, and Settle will come.
       open->Settle(piece, logcore::Fail(logcore::Code::kBusy, "the writer was killed"));
     });
   } catch (const std::exception&) {

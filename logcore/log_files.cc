@@ -85,6 +85,7 @@ Prepared Prepare(const CompactRange& before, uint64_t frames_start, std::string_
                     .completed = {},
                     .parts = CutFrames(before.size(), frames_start, frames, leaf_hashes.size())};
   prepared.after.Extend(leaf_hashes, &prepared.completed);
+  prepared.completed[0] = {};
   return prepared;
 }
 
@@ -224,6 +225,8 @@ Status LogFiles::CheckTimes(uint64_t size) const {
 // ---- Writing
 
 Status LogFiles::Reserve(const LogEnd& end, const LogAppend& append) {
+  const SegmentPart& last = append.prepared->parts.back();
+  CHECK(last.skip + last.length == append.frames.size());
   for (const SegmentPart& part : append.prepared->parts) {
     RETURN_IF_ERROR(ReservePart(end, part));
   }

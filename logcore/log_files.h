@@ -68,7 +68,7 @@ struct Prepared {
   CompactRange before;
   uint64_t frames_start = 0;  // global offset
   CompactRange after;
-  CompletedNodes completed;
+  CompletedNodes completed;  // but for level 0, which is the leaf hashes
   std::vector<SegmentPart> parts;
 };
 

@@ -182,18 +182,21 @@ class Sequencer::Impl {
   }
 
   // A full batch, while the one before it is being flushed. Without the lock; what is to be
-  // committed next is decided from here on.
+  // committed next is decided from here on. Who is to hear that there is room again hears it when
+  // that is committed. Without memory for what was taken it ends the program, as CommitLocked does.
   void PrepareNextLocked(std::unique_lock<std::mutex>* lock) noexcept {
     if (!flushing_ || next_ != Next::kQueued || !queue_.HasFullBatch()) return;
     Work* const work = spare_.get();
     work->taken = queue_.TakeBatch();
     first_prepared_ = work->taken.front().ticket;
     next_ = Next::kBeingPrepared;
-    const std::vector<std::function<void()>> ready = TakeReadyLocked();
     lock->unlock();
-    for (const auto& call : ready) call();
-    Fill(work);
-    store_->Prepare(&work->batch);
+    try {
+      Fill(work);
+      store_->Prepare(&work->batch);
+    } catch (const std::bad_alloc&) {
+      work->batch.Clear();  // Who commits fills it.
+    }
     lock->lock();
     next_ = Next::kPrepared;
   }
@@ -207,27 +210,20 @@ class Sequencer::Impl {
   // Without the lock while it commits; nobody else does meanwhile. Without memory it ends the
   // program, as a power cut would: nobody could be told what was added.
   void CommitLocked(std::unique_lock<std::mutex>* lock) noexcept {
-    const bool prepared = next_ == Next::kPrepared;
-    if (prepared) {
+    if (std::exchange(next_, Next::kQueued) == Next::kPrepared) {
       work_now_.swap(spare_);
-      next_ = Next::kQueued;
     } else {
       work_now_->taken = queue_.TakeBatch();
     }
     Work* const work = work_now_.get();
     committing_ = true;
     first_committing_ = work->taken.front().ticket;
-    const std::optional<Error> failed = failed_ ? stopped_ : std::nullopt;
     const std::vector<std::function<void()>> ready = TakeReadyLocked();
     lock->unlock();
     for (const auto& call : ready) call();
-    if (failed) {
-      Refuse(work->taken, *failed);
-    } else {
-      if (!prepared) Fill(work);
-      CommitAndAnswer(work);
-    }
-    work->taken.clear();
+    if (work->batch.count() == 0) Fill(work);
+    CommitAndAnswer(work);
+    work->taken = {};
     work->batch.Clear();
     lock->lock();
     committing_ = flushing_ = false;
@@ -290,7 +286,6 @@ class Sequencer::Impl {
       const std::lock_guard<std::mutex> lock(mutex_);
       first = !stopped_;
       if (first) stopped_ = stopped;
-      failed_ = true;
       refused = queue_.TakeAll();
       ready = TakeReadyLocked();
     }
@@ -305,16 +300,15 @@ class Sequencer::Impl {
   JournalFreer freer_;
 
   mutable std::mutex mutex_;      // Guards all below. Nothing is called under it but publisher_.
-  std::condition_variable work_;  // for the committing thread: committing_, queue_, stopping_
+  std::condition_variable work_;  // for the committing thread: there is something to do, or no more
   SubmissionQueue queue_;
   Ticket newest_ = 0;
   bool committing_ = false;      // A thread is, and uses work_now_.
-  bool flushing_ = false;        // It knows the log's head by now.
+  bool flushing_ = false;        // It knows the log's head, and has not answered everybody.
   Ticket first_committing_ = 0;  // of the batch that is being committed
   Next next_ = Next::kQueued;
   Ticket first_prepared_ = 0;  // of the next batch, if it is prepared or being so
   bool stopping_ = false;
-  bool failed_ = false;
   std::optional<Error> stopped_;  // what new submissions are told
   std::vector<std::function<void()>> room_waiters_;
   std::unique_ptr<Work> work_now_ = std::make_unique<Work>();  // of who commits

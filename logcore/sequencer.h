@@ -9,8 +9,8 @@
 // committing thread. That one, the publishing one (publisher.h) and the one that keeps the journal
 // from filling up (journal_freer.h) are started by Start and joined by Stop.
 //
-// Who fills the next batch up while one is being flushed prepares it as well: copies it into one
-// piece and hashes its nodes, on the core that the flush leaves idle.
+// Who fills the next batch up while one is being flushed (CommitHere, Submit) prepares it as well:
+// copies it into one piece and hashes its nodes, on the core that the flush leaves idle.
 //
 // Callbacks run on whichever thread commits or publishes, or on the caller's if there is nothing to
 // wait for; no lock is held then. They must not block, nor call CommitHere, Append or Stop. Only
@@ -37,7 +37,8 @@ namespace logcore {
 
 struct SequencerOptions {
   size_t batch_length = 1 << 20;   // frames in one record, as far as submissions allow
-  size_t queue_length = 64 << 20;  // bytes that may wait before Full() says so
+  // Bytes that may wait before Full() says so, the batch that is prepared apart.
+  size_t queue_length = 64 << 20;
   // 0: publish with every commit, but what nobody waits for only every 5 ms while more is waiting
   // to be committed. Else at most one publication in this time.
   std::chrono::milliseconds checkpoint_interval{0};
@@ -76,7 +77,7 @@ class Sequencer {
   // Queue, for the committing thread.
   Ticket Submit(Submission submission);
   // Takes a submission back that no batch has taken yet: true if so, and on_durable will not be
-  // called. False: it is being committed, or was.
+  // called. False: it is being committed, or was, or is in the batch that comes next.
   bool Cancel(Ticket ticket);
   // The newest ticket given out; 0 if there is none.
   Ticket Newest() const;

@@ -75,6 +75,8 @@ class Batch {
   uint64_t count() const { return leaf_hashes_.size(); }
   std::string_view frames() const;
   std::span<const Hash> leaf_hashes() const { return leaf_hashes_; }
+  // Store::Prepare's, if any, until Commit finds that something came in between.
+  const std::optional<Prepared>& prepared() const { return prepared_; }
 
  private:
   friend class Store;
@@ -121,8 +123,8 @@ class Store {
   Result<std::shared_ptr<const Snapshot>> Latest();
 
   // Makes the batch's entries durable, and gives them their indexes. Any error means that none of
-  // them will be acknowledged: after kNoSpace, kTooLarge or kReadOnly none was added; after kIo or
-  // kCorrupt it is unknown, and this store takes no more.
+  // them will be acknowledged: after kNoSpace, kTooLarge or kReadOnly none was added; after any
+  // other it is unknown, and this store takes no more.
   // `on_head_known`, if given, is called before the flush: a good time for Presign().
   Result<Committed> Commit(Batch* batch, const std::function<void()>& on_head_known = nullptr);
   // While another batch is committed, after its `on_head_known`: computes what this one will add

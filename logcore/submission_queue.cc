@@ -26,7 +26,7 @@ Result<uint64_t> Group::Wait() {
 }
 
 bool SubmissionQueue::HasFullBatch() const {
-  return !queue_.empty() && batch_length_ < frames_length_ + queue_.back().submission.frames.size();
+  return !queue_.empty() && batch_length_ - batch_length_ / 8 <= frames_length_;
 }
 
 void SubmissionQueue::Push(Waiting waiting) {

@@ -51,7 +51,7 @@ class SubmissionQueue {
   const Waiting& front() const { return queue_.front(); }
   // Bytes in memory.
   uint64_t length() const { return length_; }
-  // Whether the next batch has no room for one more like the newest submission.
+  // Whether the next batch is full but for an eighth.
   bool HasFullBatch() const;
 
   void Push(Waiting waiting);

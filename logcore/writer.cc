@@ -204,6 +204,17 @@ Result<Head> Writer::HeadForAppend() {
 Result<uint64_t> Writer::Commit(std::string* record, std::span<const Hash> leaf_hashes,
                                 std::optional<Prepared>* prepared,
                                 const std::function<void()>& on_head_known) {
+  Result<uint64_t> first_index = TryCommit(record, leaf_hashes, prepared, on_head_known);
+  if (!first_index.has_value()) {
+    const Code code = first_index.error().code;
+    if (code != Code::kNoSpace && code != Code::kTooLarge) stopped_ = true;
+  }
+  return first_index;
+}
+
+Result<uint64_t> Writer::TryCommit(std::string* record, std::span<const Hash> leaf_hashes,
+                                   std::optional<Prepared>* prepared,
+                                   const std::function<void()>& on_head_known) {
   CHECK(record->size() > kRecordHeaderLength && !leaf_hashes.empty());
   const uint64_t frames_length = record->size() - kRecordHeaderLength;
   if (max_frames_length() < frames_length) {
@@ -269,6 +280,14 @@ Result<uint64_t> Writer::WriteRecord(Head head, std::string* record, LogAppend a
                       .previous = head.log.chain,
                       .mac = {}};
   EncodeRecordHeader(mac_key_, &header, record->data());
+  if (head.complete) {
+    const Status marked = MarkIncomplete();
+    if (!marked.has_value()) return Poison(std::move(head), marked.error());
+    head.complete = false;
+  }
+  head.state = HeadState::kCommitting;
+  head.outside = append.outside.length != 0;
+  RETURN_IF_ERROR(WriteHead(head));
   const std::string* journaled = record;
   if (const auto [skip, outside] = append.outside; outside != 0) {
     short_record_.assign(*record, 0, kRecordHeaderLength + skip);
@@ -278,15 +297,6 @@ Result<uint64_t> Writer::WriteRecord(Head head, std::string* record, LogAppend a
     record->resize(header.Length());
     append.frames = std::string_view(*record).substr(kRecordHeaderLength, header.frames_length);
   }
-
-  if (head.complete) {
-    const Status marked = MarkIncomplete();
-    if (!marked.has_value()) return Poison(std::move(head), marked.error());
-    head.complete = false;
-  }
-  head.state = HeadState::kCommitting;
-  head.outside = append.outside.length != 0;
-  RETURN_IF_ERROR(WriteHead(head));
   Status durable = MakeDurable(head.log, append, offset, *journaled);
   if (durable.has_value()) {
     // Said before the files are written: who recovers must not write over this record any more.
@@ -304,6 +314,7 @@ Result<uint64_t> Writer::WriteRecord(Head head, std::string* record, LogAppend a
   const Status written = WriteHead(head);
   if (!written.has_value()) return Poison(std::move(head), written.error());
   NoteUse(head);
+  record->resize(kRecordHeaderLength + header.frames_length);  // as it was given
   return first_index;
 }
 

@@ -52,7 +52,8 @@ class Writer {
                                               PublishedFile* published, const StoreOptions& options,
                                               bool force_recovery);
 
-  // `record`: kRecordHeaderLength bytes to be filled in, then the frames. It is padded in place.
+  // `record`: kRecordHeaderLength bytes to be filled in, then the frames; as long after as before,
+  // unless the log has stopped. All errors but kNoSpace and kTooLarge stop it in this process.
   // `prepared`: PrepareNext's; what was appended, after.
   // `on_head_known`: called before the flush, when Presign and PrepareNext have something to do;
   // can be empty.
@@ -81,6 +82,9 @@ class Writer {
  private:
   Writer(SignerKey key, LogFiles* files, PublishedFile* published, const StoreOptions& options);
 
+  Result<uint64_t> TryCommit(std::string* record, std::span<const Hash> leaf_hashes,
+                             std::optional<Prepared>* prepared,
+                             const std::function<void()>& on_head_known);
   Status RecoverOrResume(bool force_recovery);
   Status MendCheckpoint(const LogState& log);
   // The ones below, down to Poison: under the commit lock.

@@ -144,6 +144,7 @@ void World::CommitAndPrepare(Actor* actor, const std::vector<std::string>& entri
 }
 
 void World::CommitNext(Actor* actor) {
+  if (actor->next_entries.empty()) Violate("nothing was prepared");
   const std::vector<std::string> entries = std::exchange(actor->next_entries, {});
   Commit(actor, entries, &actor->next, nullptr);
 }

@@ -13,7 +13,8 @@
 // `history` prints `BEGIN END PUBLISHED INDEX ENTRY` for each entry. The times are nanoseconds of
 // CLOCK_MONOTONIC: before the append, when it was durable, and when all that had been sequenced by
 // then was published, or 0: each thread waits for that after one append of four. Every second
-// thread appends line by line. Used by concurrency_test.py.
+// thread appends line by line. Batches are short, so that the next one is often full before the
+// one under way is durable. Used by concurrency_test.py.
 
 #include <chrono>
 #include <cstdint>
@@ -43,6 +44,7 @@ using logcore::Status;
 using logcore::Store;
 
 constexpr uint64_t kMaxThreads = 1000;
+constexpr size_t kShortBatch = 128;  // of frames, so that the next one is often full, and prepared
 
 logcore::StoreOptions Options() {
   return {.clock = [] { return int64_t{std::time(nullptr)}; }};
@@ -124,7 +126,7 @@ Status AppendAndTell(Sequencer* sequencer, uint64_t batch, bool one_by_one, std:
 Status AppendHistory(const std::string& directory, uint64_t batch, uint64_t threads) {
   ASSIGN_OR_RETURN(const auto disk, logcore::OpenPosixDisk(directory));
   ASSIGN_OR_RETURN(const auto store, Store::Open(disk.get(), Store::Mode::kAppend, Options()));
-  const auto sequencer = Sequencer::Start(store.get(), {});
+  const auto sequencer = Sequencer::Start(store.get(), {.batch_length = kShortBatch});
   std::mutex terminal;
   std::vector<std::future<Status>> running;
   for (uint64_t i = 0; i < threads; ++i) {

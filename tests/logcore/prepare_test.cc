@@ -54,30 +54,46 @@ class PrepareTest : public FaultyStoreTest {
   std::vector<std::string> entries_;
 };
 
-// What was prepared is used if nothing came in between, and only then.
+// What was prepared is used if nothing came in between, and only then; where another store has
+// committed meanwhile, nothing is.
 TEST_F(PrepareTest, WhatComesInBetweenCounts) {
   const auto other = OpenStore();
   const std::string chunk(200, 'x');
+  std::string more;
+  AppendFrame(&more, "one more");
   for (uint64_t turn = 0; turn < 200; ++turn) {
+    Batch zero = BatchOf("zero", 1);
     Batch one = BatchOf(std::to_string(turn) + "one" + chunk, 1 + turn % 30);
     Batch two = BatchOf(std::to_string(turn) + "two" + chunk, 1 + turn * 7 % 40);
     Batch three = BatchOf("three", 2);
+    Commit(turn % 6 == 5 ? other.get() : store_.get(), &zero);
     Commit(store_.get(), &one, &two);
-    if (turn % 5 == 1) Commit(other.get(), &three);
-    if (turn % 5 == 2) Commit(store_.get(), &three);
-    if (turn % 5 == 3) {
-      std::string frame;
-      AppendFrame(&frame, "one more");
-      two.Append(frame, 1);
-    }
-    if (turn % 5 == 4) {
-      std::string frame;
-      AppendFrame(&frame, "one more");
-      const std::vector<Hash> leaf_hash = {HashLeaf("one more")};
-      two.Append(frame, leaf_hash);
-    }
+    ASSERT_EQ(two.prepared().has_value(), turn % 6 != 5);
+    if (turn % 6 == 1) Commit(other.get(), &three);
+    if (turn % 6 == 2) Commit(store_.get(), &three);
+    if (turn % 6 == 3) two.Append(more, 1);
+    if (turn % 6 == 4) two.Append(more, std::vector<Hash>{HashLeaf("one more")});
+    const SegmentPart* const parts = two.prepared() ? two.prepared()->parts.data() : nullptr;
     Commit(store_.get(), &two);
+    // What took its place was made before it was gone.
+    EXPECT_EQ(two.prepared()->parts.data() == parts, turn % 6 == 0) << turn;
   }
+  Check();
+}
+
+// As an append that failed for want of room can be tried again, so can one that was committed.
+TEST_F(PrepareTest, ABatchThatIsCommittedAgain) {
+  Batch batch = BatchOf("again", 3);
+  FailAlways("allocate", "entries/0", Code::kNoSpace);
+  EXPECT_EQ(store_->Commit(&batch).error().code, Code::kNoSpace);
+  faults_.Set({});
+  for (int i = 0; i < 3; ++i) Commit(store_.get(), &batch, nullptr);
+  FailAlways("write", "lock", Code::kIo);
+  EXPECT_EQ(store_->Commit(&batch).error().code, Code::kIo);
+  faults_.Set({});
+  EXPECT_EQ(store_->Commit(&batch).error().code, Code::kReadOnly);
+  store_ = OpenStore();
+  Commit(store_.get(), &batch);
   Check();
 }
 
@@ -140,6 +156,7 @@ class SequencerPreparesTest : public FaultyStoreTest {
     if (stop_before) stopping.join();
     publication_ = Published(sequencer.get(), tickets.back());
     sequencer->Stop();
+    faults_.Set({});
     return outcomes;
   }
   static size_t Length() { return kFrameHeaderLength + 10; }
@@ -161,7 +178,6 @@ TEST_F(SequencerPreparesTest, WhatWasPreparedComesNext) {
     EXPECT_EQ(snapshot->size(), before + 6);
     EXPECT_EQ(snapshot->Entry(before + 3).value(), "dddddddddd");
     EXPECT_EQ(snapshot->Entry(before + 5).value(), "gggggggggg");
-    faults_.Set({});
   }
 }
 
@@ -215,16 +231,13 @@ TEST_F(SequencerPreparesTest, WhatWasPreparedIsRefusedOnceTheLogHasStopped) {
   EXPECT_FALSE(outcomes[5].code);
 }
 
-// This stops the sequencer, and not the store.
-TEST_F(SequencerPreparesTest, WhatWasPreparedIsRefusedThoughTheStoreWouldTakeIt) {
+// Nothing was written of the first one.
+TEST_F(SequencerPreparesTest, WhatWasPreparedIsRefusedThoughItCouldBeCommitted) {
   const std::vector<Outcome> outcomes =
       Append("write", "lock", Fail(Code::kIo, "write lock: it failed"));
   EXPECT_EQ(outcomes[0].code, Code::kIo);
   for (const size_t i : {1, 2, 3, 4, 6}) EXPECT_EQ(outcomes[i].code, Code::kReadOnly) << i;
-  Batch batch;
-  const Submission entry = Entry("taken");
-  batch.Append(entry.frames, 1);
-  EXPECT_EQ(store_->Commit(&batch).value().first_index, 0u);
+  EXPECT_EQ(OpenStore()->Latest().value()->size(), 0u);
 }
 
 }  // namespace
