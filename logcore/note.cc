@@ -231,8 +231,10 @@ struct SignerKey::Secret {
   explicit Secret(std::string_view seed_bytes)
       : seed(std::string(seed_bytes)),
         key(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, Unsigned(seed.bytes),
-                                         seed.bytes.size())) {
-    CHECK(key != nullptr);
+                                         seed.bytes.size())),
+        signing(EVP_MD_CTX_new()) {
+    CHECK(key != nullptr && signing != nullptr);
+    CHECK(EVP_DigestSignInit(signing.get(), nullptr, nullptr, nullptr, key.get()) == 1);
   }
   std::string PublicKey() const {
     std::array<unsigned char, kKeyLength> bytes;
@@ -242,7 +244,8 @@ struct SignerKey::Secret {
   }
 
   const SecretBytes seed;
-  const OpensslKey key;  // OpenSSL wipes its copy itself.
+  const OpensslKey key;          // OpenSSL wipes its copy itself.
+  const OpensslContext signing;  // To be copied: that costs less than initializing another one.
 };
 
 SignerKey::SignerKey(std::string name, std::string_view seed)
@@ -289,7 +292,7 @@ std::string SignerKey::Sign(std::string_view message) const {
   size_t length = signature.size();
   const OpensslContext context(EVP_MD_CTX_new());
   CHECK(context != nullptr);
-  CHECK(EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, secret_->key.get()) == 1);
+  CHECK(EVP_MD_CTX_copy_ex(context.get(), secret_->signing.get()) == 1);
   CHECK(EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &length,
                        Unsigned(message), message.size()) == 1);
   CHECK(length == kSignatureLength);
