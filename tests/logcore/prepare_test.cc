@@ -227,7 +227,7 @@ TEST_F(SequencerPreparesTest, WhatWasPreparedIsRefusedOnceTheLogHasStopped) {
   const std::vector<Outcome> outcomes =
       Append("sync", "journal", Fail(Code::kIo, "sync journal: it failed"));
   EXPECT_EQ(outcomes[0].code, Code::kIo);
-  for (const size_t i : {1, 2, 3, 4, 6}) EXPECT_EQ(outcomes[i].code, Code::kReadOnly) << i;
+  for (const size_t i : {1u, 2u, 3u, 4u, 6u}) EXPECT_EQ(outcomes[i].code, Code::kReadOnly) << i;
   EXPECT_FALSE(outcomes[5].code);
 }
 
@@ -236,7 +236,7 @@ TEST_F(SequencerPreparesTest, WhatWasPreparedIsRefusedThoughItCouldBeCommitted) 
   const std::vector<Outcome> outcomes =
       Append("write", "lock", Fail(Code::kIo, "write lock: it failed"));
   EXPECT_EQ(outcomes[0].code, Code::kIo);
-  for (const size_t i : {1, 2, 3, 4, 6}) EXPECT_EQ(outcomes[i].code, Code::kReadOnly) << i;
+  for (const size_t i : {1u, 2u, 3u, 4u, 6u}) EXPECT_EQ(outcomes[i].code, Code::kReadOnly) << i;
   EXPECT_EQ(OpenStore()->Latest().value()->size(), 0u);
 }
 
