@@ -16,7 +16,8 @@
 // wait for; no lock is held then. They must not block, nor call CommitHere, Append or Stop. Only
 // these three block.
 //
-// Methods from any thread. Tested by tests/logcore/sequencer_test.cc.
+// Methods from any thread. Tested by tests/logcore/sequencer_test.cc, sequencer_error_test.cc and
+// prepare_test.cc.
 
 #ifndef LOGCORE_SEQUENCER_H_
 #define LOGCORE_SEQUENCER_H_
@@ -36,7 +37,7 @@
 namespace logcore {
 
 struct SequencerOptions {
-  size_t batch_length = 1 << 20;   // frames in one record, as far as submissions allow
+  size_t batch_length = 1 << 20;  // frames in one record, as far as submissions allow
   // Bytes that may wait before Full() says so, the batch that is prepared apart.
   size_t queue_length = 64 << 20;
   // 0: publish with every commit, but what nobody waits for only every 5 ms while more is waiting

@@ -1,6 +1,5 @@
 // SubmissionQueue: what waits to be committed, in the order of the log. Part of Sequencer
-// (sequencer.h), which locks it. Tested by tests/logcore/sequencer_test.cc and
-// prepare_test.cc.
+// (sequencer.h), which locks it. Tested by tests/logcore/sequencer_test.cc and prepare_test.cc.
 
 #ifndef LOGCORE_SUBMISSION_QUEUE_H_
 #define LOGCORE_SUBMISSION_QUEUE_H_
