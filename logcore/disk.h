@@ -80,10 +80,12 @@ class Disk {
   // fsync(2) of a directory: names created or renamed in it before are durable.
   virtual Status SyncDirectory(const std::string& directory) = 0;
 
-  // Permission bits (0777) of a file, and its inode number.
   struct FileInfo {
-    unsigned mode = 0;
-    uint64_t inode = 0;
+    unsigned mode = 0;   // permission bits, 0777
+    uint64_t inode = 0;  // A filesystem gives a freed number out again.
+    // When the inode was made, in nanoseconds of POSIX time: a copy has another one. 0 where the
+    // filesystem does not tell.
+    int64_t birth = 0;
   };
   virtual Result<FileInfo> Info(const std::string& name) = 0;
 

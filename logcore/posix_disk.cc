@@ -296,11 +296,16 @@ class PosixDisk final : public Disk {
 
   Result<FileInfo> Info(const std::string& name) override {
     ASSIGN_OR_RETURN(const Place place, Find(name));
-    struct stat info;
-    if (fstatat(place.fd(*this), place.last.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    struct statx info;
+    if (statx(place.fd(*this), place.last.c_str(), AT_SYMLINK_NOFOLLOW,
+              STATX_MODE | STATX_INO | STATX_BTIME, &info) != 0) {
       return FailErrno("stat", name);
     }
-    return FileInfo{.mode = info.st_mode & 0777u, .inode = info.st_ino};
+    FileInfo found{.mode = info.stx_mode & 0777u, .inode = info.stx_ino};
+    if ((info.stx_mask & STATX_BTIME) != 0) {
+      found.birth = info.stx_btime.tv_sec * 1'000'000'000 + info.stx_btime.tv_nsec;
+    }
+    return found;
   }
 
   // The fsid of ext4 and btrfs comes from their UUID. That of others (xfs) comes from the device

@@ -1,6 +1,7 @@
 #include "logcore/store.h"
 
 #include <algorithm>
+#include <sstream>
 #include <utility>
 
 #include "logcore/audit.h"
@@ -15,7 +16,7 @@
 namespace logcore {
 namespace {
 
-constexpr std::string_view kFormat = "tlogfs store 2\n";
+constexpr std::string_view kFormat = "tlogfs store 3\n";
 constexpr size_t kMaxTextFileLength = 4096;
 
 Result<std::string> ReadTextFile(Disk* disk, const std::string& name) {
@@ -32,10 +33,26 @@ Status WriteNewFile(Disk* disk, const std::string& name, unsigned mode, std::str
   return file->Sync();
 }
 
+std::string PrintHome(const std::optional<StoreHome>& home) {
+  if (!home) return "none";
+  return home->filesystem + " " + std::to_string(home->lock_inode) + " " +
+         std::to_string(home->lock_birth);
+}
+
+// Nothing for what PrintHome never gives.
+std::optional<std::optional<StoreHome>> ParseHome(const std::string& text) {
+  std::optional<StoreHome> home;
+  if (text == PrintHome(home)) return home;
+  std::istringstream words(text);
+  home.emplace();
+  words >> home->filesystem >> home->lock_inode >> home->lock_birth;
+  if (PrintHome(home) != text) return std::nullopt;
+  return home;
+}
+
 std::string PrintConfig(const StoreConfig& config) {
   const std::string lines = "origin " + config.origin + "\nvkey " + config.vkey.ToString() +
-                            "\nfilesystem " + config.filesystem + "\nlock " +
-                            std::to_string(config.lock_inode) + "\n";
+                            "\nhome " + PrintHome(config.home) + "\n";
   return lines + "sha256 " + HexEncode(Sha256({lines}).view()) + "\n";
 }
 
@@ -69,10 +86,21 @@ Result<SignerKey> ReadKey(Disk* disk, const StoreConfig& config) {
   return key;
 }
 
-Status CheckAtHome(Disk* disk, const StoreConfig& config) {
-  ASSIGN_OR_RETURN(const std::string filesystem, disk->FilesystemId());
+Result<StoreHome> HomeHere(Disk* disk) {
+  ASSIGN_OR_RETURN(std::string filesystem, disk->FilesystemId());
   ASSIGN_OR_RETURN(const Disk::FileInfo lock, disk->Info("lock"));
-  if (filesystem == config.filesystem && lock.inode == config.lock_inode) return {};
+  return StoreHome{std::move(filesystem), lock.inode, lock.birth};
+}
+
+Status CheckAtHome(Disk* disk, const StoreConfig& config) {
+  if (config.home) {
+    ASSIGN_OR_RETURN(const StoreHome here, HomeHere(disk));
+    const StoreHome& home = *config.home;
+    if (here.filesystem == home.filesystem && here.lock_inode == home.lock_inode &&
+        (home.lock_birth == 0 || here.lock_birth == home.lock_birth)) {
+      return {};
+    }
+  }
   return Fail(Code::kReadOnly,
               "it is a copy, or was restored: mount it ro, or see tlogfs adopt --help");
 }
@@ -166,9 +194,8 @@ Result<VerifierKey> Store::Init(Disk* disk, const InitOptions& init, const Store
                   .time = std::max<int64_t>(options.clock(), 0),
                   .note = SignCheckpoint({}, key)};
   RETURN_IF_ERROR(PublishedFile::Create(disk, first, std::string(16, '\0')));
-  ASSIGN_OR_RETURN(const std::string filesystem, disk->FilesystemId());
-  ASSIGN_OR_RETURN(const Disk::FileInfo lock, disk->Info("lock"));
-  const StoreConfig config{init.origin, key.verifier(), filesystem, lock.inode};
+  ASSIGN_OR_RETURN(StoreHome home, HomeHere(disk));
+  const StoreConfig config{init.origin, key.verifier(), std::move(home)};
   RETURN_IF_ERROR(WriteNewFile(disk, "config", 0644, PrintConfig(config)));
   RETURN_IF_ERROR(disk->SyncDirectory(""));
   // Last: a store without it is one whose init did not finish.
@@ -188,12 +215,11 @@ Result<StoreConfig> Store::ReadConfig(Disk* disk) {
   std::string_view rest = text;
   ASSIGN_OR_RETURN(const std::string origin, TakeLine(&rest, "origin"));
   ASSIGN_OR_RETURN(const std::string vkey_text, TakeLine(&rest, "vkey"));
-  ASSIGN_OR_RETURN(const std::string filesystem, TakeLine(&rest, "filesystem"));
-  ASSIGN_OR_RETURN(const std::string lock, TakeLine(&rest, "lock"));
-  const std::optional<uint64_t> lock_inode = ParseDecimal(lock);
+  ASSIGN_OR_RETURN(const std::string home_text, TakeLine(&rest, "home"));
+  const std::optional<std::optional<StoreHome>> home = ParseHome(home_text);
   const Result<VerifierKey> vkey = VerifierKey::Parse(vkey_text);
-  if (lock_inode && vkey.has_value() && vkey->name() == origin) {
-    StoreConfig config{origin, *vkey, filesystem, *lock_inode};
+  if (home && vkey.has_value() && vkey->name() == origin) {
+    StoreConfig config{origin, *vkey, *home};
     if (PrintConfig(config) == text) return config;
   }
   return Fail(Code::kCorrupt, "config: is not as it was written");
@@ -305,9 +331,7 @@ Status Store::Adopt(Disk* disk, std::string_view newest, const StoreOptions& opt
   }
   // Who copied it need not have synced it.
   RETURN_IF_ERROR(store.SyncAll(disk));
-  ASSIGN_OR_RETURN(config.filesystem, disk->FilesystemId());
-  ASSIGN_OR_RETURN(const Disk::FileInfo lock, disk->Info("lock"));
-  config.lock_inode = lock.inode;
+  ASSIGN_OR_RETURN(config.home, HomeHere(disk));
   // What an adoption left that was cut short is put aside.
   const Status stale = disk->Rename("config.new", "config.old");
   if (!stale.has_value() && stale.error().code != Code::kNotFound) return stale;

@@ -54,12 +54,19 @@ struct InitOptions {
   uint64_t journal_length = kDefaultJournalLength;
 };
 
+// Where a store takes appends. The file `lock` of a copy has another inode; if it has the same
+// number, as a freed one is given out again, it was made at another time.
+struct StoreHome {
+  std::string filesystem;  // Disk::FilesystemId()
+  uint64_t lock_inode = 0;
+  int64_t lock_birth = 0;  // as of Disk::FileInfo; 0 if the filesystem did not tell
+};
+
 // What `config` says.
 struct StoreConfig {
   std::string origin;
   VerifierKey vkey;
-  std::string filesystem;   // Disk::FilesystemId() at home
-  uint64_t lock_inode = 0;  // inode of `lock` at home
+  std::optional<StoreHome> home;  // None: a backup, which takes no appends anywhere.
 };
 
 // Entries on their way into the log: the bytes of one journal record, built in place, and their

@@ -14,7 +14,7 @@ import re
 
 # Everything that the library does to a store, and what it learns from it.
 CALLS = ("pwrite64", "pread64", "fdatasync", "fsync", "fallocate", "ftruncate", "openat", "fcntl",
-         "mkdirat", "renameat", "newfstatat", "getdents64", "close")
+         "mkdirat", "renameat", "newfstatat", "statx", "getdents64", "close")
 
 # `path` is relative to the store ("" for its directory).
 Point = collections.namedtuple("Point", "path call number")

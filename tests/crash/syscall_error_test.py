@@ -32,6 +32,7 @@ FAULTS = {
     "fallocate": ("EIO", "ENOSPC", "EDQUOT", "EINTR", "EOPNOTSUPP"),
     "openat": ("EIO", "EMFILE", "ENOSPC", "EINTR"),
     "newfstatat": ("EIO",),
+    "statx": ("EIO",),
     "getdents64": ("EIO",),
 }
 # What a daemon that stays in the foreground says, when the log stops, and at the end.

@@ -228,6 +228,18 @@ TEST_F(FaultsTest, Adopt) {
   EXPECT_GT(runs_, 200);
 }
 
+// A filesystem gives the number of an inode that was freed out again: a store that was restored has
+// the number of the one that was removed, and is a copy.
+TEST_F(FaultsTest, RestoredIsNotTheOriginal) {
+  const auto machine = machine_.Clone();
+  machine->Restore("lock");
+  const auto process = machine->NewProcess();
+  const auto open = [&] { return Store::Open(process.get(), Store::Mode::kAppend, Options()); };
+  EXPECT_EQ(open().error().code, Code::kReadOnly);
+  ASSERT_TRUE(Store::Adopt(process.get(), newest_, Options()).has_value());
+  EXPECT_TRUE(open().has_value());
+}
+
 TEST_F(FaultsTest, AdoptRefusesWhatIsDamaged) {
   const auto copy = Copy();
   copy->Rot("hashes/0", 20, "!!!");

@@ -100,7 +100,7 @@ TEST_F(StoreRefusalsTest, AConfigThatInitDidNotWrite) {
                                       config + config,
                                       config.substr(vkey)};
   // Each line with another value, one after the other.
-  for (const std::string name : {"origin", "vkey", "filesystem", "lock", "sha256"}) {
+  for (const std::string name : {"origin", "vkey", "home", "sha256"}) {
     for (const std::string& value : {std::string("x"), std::string("7"), another}) {
       std::string text = config;
       const size_t begin = text.find(name + " ") + name.size() + 1;
@@ -116,7 +116,7 @@ TEST_F(StoreRefusalsTest, AConfigThatInitDidNotWrite) {
   }
   directory_.Write("config", config);
   EXPECT_TRUE(Open().has_value());
-  directory_.Write("format", "tlogfs store 1\n");
+  directory_.Write("format", "tlogfs store 2\n");
   ExpectError(Open(), Code::kInvalid, "format: ");
 }
 

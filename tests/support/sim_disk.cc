@@ -178,6 +178,7 @@ Result<uint64_t> SimDisk::Make(const std::string& name, unsigned mode, bool is_d
   parent->names.push_back({++time_, base, number, ""});
   inodes_.emplace_back();  // invalidates `parent`
   inodes_.back().mode = mode;
+  inodes_.back().birth = static_cast<int64_t>(time_);
   inodes_.back().is_directory = is_directory;
   return number;
 }
@@ -347,6 +348,10 @@ void SimDisk::RotLength(const std::string& name, uint64_t length) {
   inodes_[*inode].writes.clear();
   inodes_[*inode].cache.Resize(length);
   inodes_[*inode].clean = inodes_[*inode].disk = inodes_[*inode].cache;
+}
+
+void SimDisk::Restore(const std::string& name) {
+  inodes_[Find(name).value()].birth = static_cast<int64_t>(++time_);
 }
 
 void SimDisk::WritePart(const SimOperation& write, size_t length) {

@@ -189,6 +189,9 @@ class SimDisk {
   // Puts bytes where nobody wrote them, on the disk and in the cache: bit rot, misdirected writes.
   void Rot(const std::string& name, uint64_t offset, std::string_view bytes);
   void RotLength(const std::string& name, uint64_t length);
+  // As if the file had been removed and made again with the same bytes: the filesystem gives it the
+  // number of the inode that became free, and another time of birth.
+  void Restore(const std::string& name);
   // As if a process had begun this write and been killed in it: what it had copied stays.
   void WritePart(const SimOperation& write, size_t length);
   bool IsLocked(const std::string& name, int which) const;
@@ -213,6 +216,7 @@ class SimDisk {
   struct Inode {
     unsigned mode = 0;
     bool is_directory = false;
+    int64_t birth = 1;
     // A file: what is on the disk, in the cache, and in the cache when `writes` was last empty.
     SimBytes disk, cache, clean;
     std::vector<PendingWrite> writes;

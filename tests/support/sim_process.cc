@@ -256,7 +256,8 @@ Result<logcore::Disk::FileInfo> SimProcess::Info(const std::string& name) {
   const std::lock_guard lock(machine_->mutex_);
   const std::optional<uint64_t> inode = machine_->Find(name);
   if (!inode) return Fail(Code::kNotFound, "info of " + name + ": no such file");
-  return FileInfo{.mode = machine_->inodes_[*inode].mode, .inode = *inode};
+  const SimDisk::Inode& found = machine_->inodes_[*inode];
+  return FileInfo{.mode = found.mode, .inode = *inode, .birth = found.birth};
 }
 
 Result<std::string> SimProcess::FilesystemId() {
