@@ -121,7 +121,8 @@ class Auditor {
       if (slots.has_value() || slots.error().code != Code::kCorrupt) break;
     }
     RETURN_IF_ERROR(Judge(slots));
-    Result<std::unique_ptr<LogFiles>> files = LogFiles::Open(disk_, Access::kRead);
+    Result<std::unique_ptr<LogFiles>> files =
+        LogFiles::Open(disk_, Access::kRead, options_.gap_limit);
     if (!files.has_value()) return Judge(tl::unexpected<Error>(files.error()));
     files_ = std::move(*files);
     snapshot_ = std::make_unique<Snapshot>(published_, files_, std::make_shared<Verified>());

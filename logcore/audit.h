@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "logcore/disk.h"
+#include "logcore/log_files.h"
 #include "logcore/merkle.h"
 #include "logcore/note.h"
 #include "logcore/result.h"
@@ -21,8 +22,9 @@
 namespace logcore {
 
 struct AuditOptions {
-  std::optional<VerifierKey> vkey;  // Expected; by default the one that `config` names.
-  std::function<void(uint64_t done, uint64_t total)> progress;  // entries; may be empty
+  std::optional<VerifierKey> vkey = {};  // Expected; by default the one that `config` names.
+  std::function<void(uint64_t done, uint64_t total)> progress = nullptr;  // entries; may be empty
+  uint64_t gap_limit = kNoGapLimit;                                       // log_files.h
 };
 
 // One damaged place: "hashes/0 at byte 8192: node 256 is not the hash of its entry".

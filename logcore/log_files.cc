@@ -18,6 +18,11 @@ constexpr unsigned kDirectoryMode = 0755;
 constexpr uint64_t kLeafHashesStep = 1 << 20;
 constexpr uint64_t kOtherStep = 64 * 1024;
 
+// The first place from `place` on where a block begins.
+uint64_t BlockUp(uint64_t place) {
+  return (place + kBlockLength - 1) / kBlockLength * kBlockLength;
+}
+
 std::string_view AsBytes(std::span<const Hash> hashes) {
   return {reinterpret_cast<const char*>(hashes.data()), hashes.size_bytes()};
 }
@@ -89,8 +94,8 @@ Prepared Prepare(const CompactRange& before, uint64_t frames_start, std::string_
   return prepared;
 }
 
-Result<std::unique_ptr<LogFiles>> LogFiles::Open(Disk* disk, Access access) {
-  std::unique_ptr<LogFiles> files(new LogFiles(disk, access));
+Result<std::unique_ptr<LogFiles>> LogFiles::Open(Disk* disk, Access access, uint64_t gap_limit) {
+  std::unique_ptr<LogFiles> files(new LogFiles(disk, access, gap_limit));
   for (int level = 0; level < kTileLevels; ++level) {
     ASSIGN_OR_RETURN(files->hashes_[static_cast<size_t>(level)],
                      OpenNeeded(disk, HashesName(level), access));
@@ -306,11 +311,21 @@ Result<uint64_t> LogFiles::NextPlace(const LogEnd& end) const {
   return segment->PlaceOf(end.frames_end);
 }
 
+// Zeros that committed frames can have in a row: the rest of an entry of zeros, all entries to the
+// end of the segment empty, and the first byte of a header.
+LogFiles::Gap LogFiles::GapAfter(const LogEnd& end, uint64_t place) const {
+  const uint64_t entries = kSegmentEntries - end.size % kSegmentEntries;
+  const uint64_t zeros = kMaxEntryLength + entries * kFrameHeaderLength + 1;
+  // The block that the log ends in may hold anything after a power cut.
+  const uint64_t begin = BlockUp(place);
+  return {begin, BlockUp(begin + std::min(zeros, gap_limit_))};
+}
+
 Result<Outside> LogFiles::OutsideOf(const LogEnd& end, uint64_t count,
                                     uint64_t frames_length) const {
   if (end.size / kSegmentEntries != (end.size + count - 1) / kSegmentEntries) return Outside();
   ASSIGN_OR_RETURN(const uint64_t place, NextPlace(end));
-  const uint64_t skip = (kBlockLength - place % kBlockLength) % kBlockLength;
+  const uint64_t skip = GapAfter(end, place).end - place;
   if (frames_length < skip) return Outside();
   return Outside{skip, (frames_length - skip) / kBlockLength * kBlockLength};
 }

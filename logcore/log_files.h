@@ -46,6 +46,13 @@ struct LogEnd {
   bool operator==(const LogEnd&) const = default;
 };
 
+// Frames outside of a record begin in a block so far behind the end of the log that no committed
+// frames could be zeros from there up to them: whatever the entries are, there is a header of one
+// that is not empty, or the segment is full. So what a commit that died has left is told apart from
+// entries that a journal does not know because it was rolled back. Tests, whose batches are short,
+// have a smaller limit, the same for all who open a store.
+inline constexpr uint64_t kNoGapLimit = ~uint64_t{0};
+
 // A part of frames: `length` bytes after the first `skip` ones.
 struct Outside {
   uint64_t skip = 0;
@@ -101,7 +108,8 @@ std::string HashesName(int level);  // "hashes/1"
 class LogFiles {
  public:
   // Opens hashes/* and times, which must exist; segments as they are needed.
-  static Result<std::unique_ptr<LogFiles>> Open(Disk* disk, Access access);
+  static Result<std::unique_ptr<LogFiles>> Open(Disk* disk, Access access,
+                                                uint64_t gap_limit = kNoGapLimit);
   // Creates the empty files of a new log, and syncs their directories.
   static Status Create(Disk* disk);
   // From now on complete segments are mapped (mapped_segments.h), where Mapped() asks for them. To
@@ -147,9 +155,9 @@ class LogFiles {
   Status Reserve(const LogEnd& end, const LogAppend& append);
   // Writes, unsynced, and returns where the files end now. Idempotent.
   Result<LogEnd> Write(const LogEnd& end, const LogAppend& append);
-  // Of frames to be appended, the part that fills whole blocks of the segment they go to: nothing
-  // else is ever in these blocks, so that they can be written before it is known what becomes of
-  // the append. None if they go to several segments.
+  // Of frames to be appended, the part that fills whole blocks of the segment they go to, behind a
+  // gap (kNoGapLimit): nothing else is ever in these blocks, so that they can be written before it
+  // is known what becomes of the append. None if they go to several segments.
   Result<Outside> OutsideOf(const LogEnd& end, uint64_t count, uint64_t frames_length) const;
   // Writes that part of an append that Reserve has made room for, and makes it durable.
   Status WriteOutside(const LogEnd& end, const LogAppend& append);
@@ -178,12 +186,14 @@ class LogFiles {
   // kCorrupt unless every file ends where `end` says: what was never committed cannot be there. Of
   // the segments only the last one is looked at, and that there are none after it.
   Status CheckLengths(const LogEnd& end) const;
-  // The same, but what WriteOutside writes may be there.
+  // As CheckLengths, except that what WriteOutside writes may be there, behind its gap. Entries that
+  // were committed, or could have been, are not taken for that.
   Status CheckLengthsBeforeCut(const LogEnd& end) const;
 
  private:
   struct FileEnd;
-  LogFiles(Disk* disk, Access access) : disk_(disk), segments_(disk, access) {}
+  LogFiles(Disk* disk, Access access, uint64_t gap_limit)
+      : disk_(disk), gap_limit_(gap_limit), segments_(disk, access) {}
 
   Status ReservePart(const LogEnd& end, const SegmentPart& part);
   Status WritePart(const LogEnd& end, const LogAppend& append, const SegmentPart& part);
@@ -191,9 +201,17 @@ class LogFiles {
   Result<std::vector<FileEnd>> Ends(const LogEnd& end) const;
   // Where the frames after `end` begin in the segment they go to.
   Result<uint64_t> NextPlace(const LogEnd& end) const;
+  // The blocks that stay zeros between `place` and what is outside of a record.
+  struct Gap {
+    uint64_t begin = 0;
+    uint64_t end = 0;
+  };
+  Gap GapAfter(const LogEnd& end, uint64_t place) const;
+  Status CheckGap(const LogEnd& end) const;
   Status CheckLengths(const LogEnd& end, const std::string& may_go_on) const;
 
   Disk* const disk_;
+  const uint64_t gap_limit_;
   Segments segments_;
   std::unique_ptr<MappedSegments> mapped_;
   std::array<std::unique_ptr<File>, kTileLevels> hashes_;

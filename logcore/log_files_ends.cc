@@ -128,7 +128,27 @@ Status LogFiles::CheckLengths(const LogEnd& end) const {
 }
 
 Status LogFiles::CheckLengthsBeforeCut(const LogEnd& end) const {
+  RETURN_IF_ERROR(CheckGap(end));
   return CheckLengths(end, SegmentName(end.size / kSegmentEntries));
+}
+
+// Committed frames begin right at the end.
+Status LogFiles::CheckGap(const LogEnd& end) const {
+  const std::string name = SegmentName(end.size / kSegmentEntries);
+  const Result<std::unique_ptr<File>> file = disk_->Open(name, Access::kRead);
+  if (!file.has_value()) {
+    if (file.error().code == Code::kNotFound) return {};  // Nothing has gone there.
+    return tl::unexpected<Error>(file.error());
+  }
+  ASSIGN_OR_RETURN(const uint64_t length, (*file)->Length());
+  ASSIGN_OR_RETURN(const uint64_t place, NextPlace(end));
+  if (length <= place) return {};
+  const Gap gap = GapAfter(end, place);
+  std::string bytes(gap.end - gap.begin, '\0');
+  ASSIGN_OR_RETURN(const size_t read, (*file)->ReadAt(gap.begin, bytes.data(), bytes.size()));
+  if (gap.end < length && IsZeros(std::string_view(bytes).substr(0, read))) return {};
+  return FailCorrupt(name, place,
+                     "entries that the journal does not know, as if it was rolled back");
 }
 
 Status LogFiles::CheckLengths(const LogEnd& end, const std::string& may_go_on) const {

@@ -245,7 +245,7 @@ Result<std::unique_ptr<Store>> Store::Open(Disk* disk, Mode mode, const StoreOpt
 
 Status Store::OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool force_recovery) {
   const Access access = mode == Mode::kAppend ? Access::kReadWrite : Access::kRead;
-  ASSIGN_OR_RETURN(files_, LogFiles::Open(disk, access));
+  ASSIGN_OR_RETURN(files_, LogFiles::Open(disk, access, options.gap_limit));
   if (options.map_segments) files_->MapSegments();
   ASSIGN_OR_RETURN(published_, PublishedFile::Open(disk, access));
   verified_ = std::make_shared<Verified>();
@@ -362,9 +362,9 @@ uint64_t Store::max_batch_length() const {
 
 Result<Committed> Store::Commit(Batch* batch, const std::function<void()>& on_head_known) {
   CHECK(writer_ != nullptr && 0 < batch->count());
-  ASSIGN_OR_RETURN(const uint64_t first_index,
-                   writer_->Commit(&batch->record_, batch->leaf_hashes(), &batch->prepared_,
-                                   on_head_known));
+  ASSIGN_OR_RETURN(
+      const uint64_t first_index,
+      writer_->Commit(&batch->record_, batch->leaf_hashes(), &batch->prepared_, on_head_known));
   return Committed{first_index, batch->leaf_hashes()};
 }
 

@@ -256,13 +256,15 @@ TEST(OutsideTest, TheAuditKnowsThatTheMachineWentDown) {
       EXPECT_THROW(crashed->Commit(actor.get(), LongBatch(1)), SimCrash);
       actor.reset();
       crashed->CutPower(seed);
-      const auto report = logcore::Audit(crashed->disk()->NewProcess().get(), {});
+      const auto report =
+          logcore::Audit(crashed->disk()->NewProcess().get(), {.gap_limit = kGapLimit});
       ASSERT_TRUE(report.has_value()) << report.error().message;
       EXPECT_TRUE(report->went_down);
       damaged += report->damages.empty() ? 0 : 1;
       actor = crashed->Open(true);
       crashed->Publish(actor.get());
-      const auto mended = logcore::Audit(crashed->disk()->NewProcess().get(), {});
+      const auto mended =
+          logcore::Audit(crashed->disk()->NewProcess().get(), {.gap_limit = kGapLimit});
       ASSERT_TRUE(mended.has_value()) << mended.error().message;
       EXPECT_FALSE(mended->went_down);
       EXPECT_TRUE(mended->damages.empty());

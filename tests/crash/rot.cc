@@ -109,7 +109,7 @@ class Reader {
 };
 void CheckAudit(const std::string& file, SimDisk* disk) {
   const auto process = disk->NewProcess();
-  const Result<AuditReport> report = Audit(process.get(), {});
+  const Result<AuditReport> report = Audit(process.get(), {.gap_limit = kGapLimit});
   if (!report.has_value()) {  // Without `format` it is no store, and that is what is said.
     EXPECT_TRUE(file == "format" && report.error().code == Code::kNotFound)
         << report.error().message;
@@ -184,7 +184,8 @@ void RotTest::CheckRefused(const Sound& sound, const Rot& rot, Store::Mode mode)
   const std::unique_ptr<World> world = sound.world().Clone();
   rot.happen(world->disk());
   const auto process = world->disk()->NewProcess();
-  const auto store = Store::Open(process.get(), mode, {.clock = [] { return int64_t{1}; }});
+  const auto store = Store::Open(process.get(), mode,
+                                 {.clock = [] { return int64_t{1}; }, .gap_limit = kGapLimit});
   ASSERT_FALSE(store.has_value());
   EXPECT_NE(store.error().message.find(rot.file), std::string::npos) << store.error().message;
   ++refused_;

@@ -62,8 +62,8 @@ std::unique_ptr<World> World::Create(const std::function<void(SimDisk*)>& prepar
 
 void World::CheckUnfinished(SimDisk* disk) {
   const auto process = disk->NewProcess();
-  const auto store =
-      Store::Open(process.get(), Store::Mode::kAppend, {.clock = [] { return int64_t{1}; }});
+  const auto store = Store::Open(process.get(), Store::Mode::kAppend,
+                                 {.clock = [] { return int64_t{1}; }, .gap_limit = kGapLimit});
   if (!store.has_value()) return;
   const auto size = (*store)->Publish();
   if (!size.has_value() || *size != 0) throw Violation("a store whose init did not finish opens");
@@ -117,7 +117,7 @@ ActorPtr World::Open(bool outside) {
   Step("open");
   auto actor = std::make_unique<Actor>();
   actor->process = disk_->NewProcess();
-  StoreOptions options{.clock = [this] { return clock_; }};
+  StoreOptions options{.clock = [this] { return clock_; }, .gap_limit = kGapLimit};
   if (outside) options.outside_length = 1;
   auto store = Store::Open(actor->process.get(), Store::Mode::kAppend, options);
   if (!store.has_value()) {
@@ -270,7 +270,7 @@ void World::CheckFiles() {
 
 void World::CheckAudit() {
   const auto process = disk_->NewProcess();
-  const auto report = logcore::Audit(process.get(), {});
+  const auto report = logcore::Audit(process.get(), {.gap_limit = kGapLimit});
   if (!report.has_value()) Violate("audit: " + report.error().message);
   for (const logcore::Damage& damage : report->damages) {
     Violate("audit: " + damage.file + ": " + damage.what);

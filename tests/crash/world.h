@@ -30,6 +30,9 @@
 
 namespace tlogfs_test {
 
+// Batches are short here: what is outside of a record begins in the next block.
+inline constexpr uint64_t kGapLimit = 0;
+
 class Violation : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
+#include "logcore/entry_bundle.h"
 #include "logcore/log_files.h"
 #include "logcore/posix_disk.h"
 #include "tests/support/temp_log.h"
@@ -25,7 +27,7 @@ TEST(LogFilesOutside, WholeBlocksAreWrittenOnTheirOwn) {
       const TempDirectory directory;
       const auto disk = OpenPosixDisk(directory.path()).value();
       ASSERT_TRUE(LogFiles::Create(disk.get()).has_value());
-      LogWriter writer(disk.get());
+      LogWriter writer(disk.get(), 0);
       ReferenceLog log;
       if (before != 0) {
         log.Add(std::string(before, 'b'));
@@ -65,11 +67,92 @@ TEST(LogFilesOutside, WholeBlocksAreWrittenOnTheirOwn) {
   }
 }
 
+// Entries that were committed after an end, whatever they are, are not taken for what an append that
+// died has left behind it: a journal that was rolled back would cut them off.
+TEST(LogFilesOutside, CommittedEntriesAreNotTakenForIt) {
+  const std::string zeros(kMaxEntryLength, '\0');
+  const std::vector<std::vector<std::string>> batches = {{""},
+                                                         {"x"},
+                                                         {zeros},
+                                                         {"x", zeros},
+                                                         {"", "", zeros, ""},
+                                                         {std::string(4093, 'y')},
+                                                         std::vector<std::string>(2048, ""),
+                                                         std::vector<std::string>(40'000, ""),
+                                                         std::vector<std::string>(5, zeros)};
+  for (const uint64_t before : {0u, 1u, 4094u, 4095u, 4096u, 5000u}) {
+    for (const uint64_t empty : {0u, 10u, 60'000u}) {
+      for (const std::vector<std::string>& batch : batches) {
+        const TempDirectory directory;
+        const auto disk = OpenPosixDisk(directory.path()).value();
+        ASSERT_TRUE(LogFiles::Create(disk.get()).has_value());
+        LogWriter writer(disk.get());
+        ReferenceLog log;
+        if (before != 0) log.Add(std::string(before, 'b'));
+        for (uint64_t i = 0; i < empty; ++i) log.Add("");
+        if (log.size() != 0) {
+          ASSERT_TRUE(writer.Append(log, log.size(), 1).has_value());
+        }
+        const LogEnd end = writer.end();
+        EXPECT_TRUE(writer.files()->CheckLengthsBeforeCut(end).has_value());
+        std::map<std::string, std::string> others;  // files that are rolled back
+        for (const std::string name : {"entries/0.index", "hashes/0", "hashes/1", "times"}) {
+          if (log.size() != 0 || !name.starts_with("entries")) others[name] = directory.Read(name);
+        }
+        for (const std::string& entry : batch) {
+          if (log.size() < kSegmentEntries) log.Add(entry);
+        }
+        ASSERT_TRUE(writer.Append(log, log.size(), 1).has_value());
+        for (const auto& [name, bytes] : others) directory.Write(name, bytes);
+        const Status found = writer.files()->CheckLengthsBeforeCut(end);
+        ASSERT_FALSE(found.has_value()) << before << " " << empty << " " << batch.size();
+        EXPECT_EQ(found.error().code, Code::kCorrupt);
+      }
+    }
+  }
+}
+
+// A batch of the length that a store leaves outside, behind its gap.
+TEST(LogFilesOutside, WhatIsBehindTheGapIsCutOff) {
+  for (const uint64_t before : {0u, 1u, 5000u}) {
+    const TempDirectory directory;
+    const auto disk = OpenPosixDisk(directory.path()).value();
+    ASSERT_TRUE(LogFiles::Create(disk.get()).has_value());
+    LogWriter writer(disk.get());
+    ReferenceLog log;
+    if (before != 0) {
+      log.Add(std::string(before, 'b'));
+      ASSERT_TRUE(writer.Append(log, 1, 1).has_value());
+    }
+    const LogEnd end = writer.end();
+    const uint64_t first = log.size();
+    for (int i = 0; i < 10; ++i) log.Add(std::string(60'000, 'x'));
+    const std::string frames = log.Frames(first, log.size());
+    std::vector<Hash> leaf_hashes;
+    for (uint64_t i = first; i < log.size(); ++i) leaf_hashes.push_back(log.LeafHash(i));
+    const Prepared prepared = Prepare(writer.range(), end.frames_end, frames, leaf_hashes);
+    LogAppend append{
+        .frames = frames, .leaf_hashes = leaf_hashes, .prepared = &prepared, .time = 2};
+    LogFiles* const files = writer.files().get();
+    ASSERT_TRUE(files->Reserve(end, append).has_value());
+    append.outside = files->OutsideOf(end, leaf_hashes.size(), frames.size()).value();
+    EXPECT_GT(append.outside.skip, kMaxEntryLength + 2 * (kSegmentEntries - end.size));
+    EXPECT_GT(append.outside.length, 300'000u);
+    ASSERT_TRUE(files->WriteOutside(end, append).has_value());
+    EXPECT_TRUE(files->CheckLengthsBeforeCut(end).has_value());
+    ASSERT_TRUE(files->CutAfter(end).has_value());
+    EXPECT_EQ(directory.Read("entries/0"), log.Frames(0, first));
+    ASSERT_TRUE(files->WriteOutside(end, append).has_value());
+    ASSERT_TRUE(files->Write(end, append).has_value());
+    EXPECT_EQ(directory.Read("entries/0"), log.Frames(0, log.size()));
+  }
+}
+
 TEST(LogFilesOutside, FramesOfTwoSegmentsHaveNothingOutside) {
   const TempDirectory directory;
   const auto disk = OpenPosixDisk(directory.path()).value();
   ASSERT_TRUE(LogFiles::Create(disk.get()).has_value());
-  LogWriter writer(disk.get());
+  LogWriter writer(disk.get(), 0);
   const ReferenceLog log = ReferenceLog::OfManyLengths(kSegmentEntries);
   ASSERT_TRUE(writer.Append(log, kSegmentEntries - 2, 1).has_value());
   const LogFiles& files = *writer.files();

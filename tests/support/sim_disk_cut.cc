@@ -188,7 +188,8 @@ void SimDisk::Cut::Spoil(char* bytes, size_t length) {
   }
 }
 
-// Any length between the old one and the new one; likelier one that the file had.
+// The old length, or any that ends in or after what was written beyond it; likelier one that the
+// file had.
 void SimDisk::Cut::SettleLength(Inode* inode) {
   const uint64_t old_length = inode->disk.length();
   const uint64_t new_length = inode->cache.length();
@@ -198,9 +199,13 @@ void SimDisk::Cut::SettleLength(Inode* inode) {
     case 0:
       length = old_length;
       break;
-    case 1:
-      length = old_length + random_.Below(new_length - old_length + 1);
+    case 1: {
+      const PendingWrite& write = inode->writes[random_.Below(inode->writes.size())];
+      if (write.bytes == nullptr) break;
+      length = write.offset + 1 + random_.Below(write.bytes->size());
+      length = std::clamp(length, old_length, new_length);
       break;
+    }
     case 2: {
       const PendingWrite& write = inode->writes[random_.Below(inode->writes.size())];
       length = std::clamp(write.end(), old_length, new_length);

@@ -57,8 +57,8 @@ class TempDirectory {
 class LogWriter {
  public:
   // `disk` must hold the files.
-  explicit LogWriter(logcore::Disk* disk)
-      : files_(logcore::LogFiles::Open(disk, logcore::Access::kReadWrite).value()) {}
+  explicit LogWriter(logcore::Disk* disk, uint64_t gap_limit = logcore::kNoGapLimit)
+      : files_(logcore::LogFiles::Open(disk, logcore::Access::kReadWrite, gap_limit).value()) {}
 
   // One batch: the reference log's entries up to `size`.
   logcore::Status Append(const ReferenceLog& log, uint64_t size, int64_t time) {
