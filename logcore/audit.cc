@@ -45,9 +45,9 @@ class Auditor {
   Result<AuditReport> Run() {
     ASSIGN_OR_RETURN(const std::unique_ptr<File> format, disk_->Open("format", Access::kRead));
     // In this order: each step believes only what the ones before have shown.
-    for (const auto step :
-         {&Auditor::AuditConfig, &Auditor::AuditCheckpoint, &Auditor::AuditEntries,
-          &Auditor::AuditHashes, &Auditor::AuditTimes, &Auditor::AuditJournal}) {
+    for (const auto step : {&Auditor::AuditConfig, &Auditor::Mend, &Auditor::AuditCheckpoint,
+                            &Auditor::AuditEntries, &Auditor::AuditHashes, &Auditor::AuditTimes,
+                            &Auditor::AuditJournal, &Auditor::AuditUnpublished}) {
       RETURN_IF_ERROR((this->*step)());
       if (cannot_go_on_) break;
     }
@@ -102,11 +102,12 @@ class Auditor {
 
   Status AuditCheckpoint() {
     cannot_go_on_ = true;
-    const Result<std::unique_ptr<PublishedFile>> file = PublishedFile::Open(disk_, Access::kRead);
+    const Result<std::unique_ptr<PublishedFile>> file = PublishedFile::Open(view_, Access::kRead);
     if (!file.has_value()) return Judge(tl::unexpected<Error>(file.error()));
     const Result<PublishedFile::Slot> slot = (*file)->Read();
     if (!slot.has_value()) return Judge(tl::unexpected<Error>(slot.error()));
     published_ = slot->published;
+    goal_ = published_;
     ASSIGN_OR_RETURN(const std::string boot_id, disk_->BootId());
     report_.went_down = slot->boot_id != boot_id && slot->boot_id != kCompleteBoot;
     report_.head = published_.head;
@@ -122,7 +123,7 @@ class Auditor {
     }
     RETURN_IF_ERROR(Judge(slots));
     Result<std::unique_ptr<LogFiles>> files =
-        LogFiles::Open(disk_, Access::kRead, options_.gap_limit);
+        LogFiles::Open(view_, Access::kRead, options_.gap_limit);
     if (!files.has_value()) return Judge(tl::unexpected<Error>(files.error()));
     files_ = std::move(*files);
     snapshot_ = std::make_unique<Snapshot>(published_, files_, std::make_shared<Verified>());
@@ -130,28 +131,46 @@ class Auditor {
     return {};
   }
 
+  // What the next opening would mend is no damage: the log is looked at as that would leave it.
+  Status Mend() {
+    ASSIGN_OR_RETURN(const std::optional<JournalAuditOptions> options, OptionsOfJournal());
+    if (!options) return {};
+    Result<CommittedLog> log = RehearseMending(disk_, *options);
+    if (!log.has_value()) {  // A file of the writer's that is not there is for AuditJournal to tell.
+      const bool is_told_later = IsDamage(log.error()) || log.error().code == Code::kDenied;
+      return is_told_later ? Status() : tl::unexpected<Error>(log.error());
+    }
+    if (log->disk == nullptr) return {};
+    mended_ = std::move(log->disk);
+    view_ = mended_.get();
+    return {};
+  }
+
   // ---- entries/*: every frame, every leaf hash, every index row; the root they give.
 
+  // Up to the goal, from where this was called before.
   Status AuditEntries() {
-    uint64_t offset = 0;
-    for (uint64_t first = 0; first < published_.head.size; first += kTileWidth) {
-      const uint64_t count = std::min<uint64_t>(kTileWidth, published_.head.size - first);
+    uint64_t offset = begin_offset_;
+    for (uint64_t first = begin_; first < goal_.head.size; first += kTileWidth) {
+      begin_ = first;
+      begin_offset_ = offset;
+      const uint64_t count = std::min<uint64_t>(kTileWidth, goal_.head.size - first);
       if (first % kSegmentEntries == 0) RETURN_IF_ERROR(OpenSegment(first, offset));
       ASSIGN_OR_RETURN(offset, AuditBundle(first, count, offset));
       if ((first + count) % kSegmentEntries == 0) RETURN_IF_ERROR(AuditSegmentEnd(offset));
       if (options_.progress && (first / kTileWidth % (kProgressStride / kTileWidth) == 0)) {
-        options_.progress(first, published_.head.size);
+        options_.progress(first, goal_.head.size);
       }
     }
-    if (options_.progress) options_.progress(published_.head.size, published_.head.size);
-    if (entries_sound_ && rebuilt_.Root() != published_.head.root) {
+    if (options_.progress) options_.progress(goal_.head.size, goal_.head.size);
+    if (entries_sound_ && rebuilt_.Root() != goal_.head.root) {
       entries_sound_ = false;
       RETURN_IF_ERROR(AuditHashes());
       if (damages_.empty()) Damaged("checkpoint", "its root is not the one of the entries");
     }
-    if (entries_sound_ && offset != published_.frames_end) {
+    if (entries_sound_ && offset != goal_.frames_end) {
       Damaged("checkpoint", "the frames end at byte " + std::to_string(offset) + ", not at " +
-                                std::to_string(published_.frames_end));
+                                std::to_string(goal_.frames_end));
     }
     return {};
   }
@@ -172,16 +191,17 @@ class Auditor {
     return {};
   }
 
-  Status OpenSegment(uint64_t first, uint64_t offset) {
+  // The one that entry `first` lies in, whose frames begin at global offset `base`.
+  Status OpenSegment(uint64_t first, uint64_t base) {
     const uint64_t number = first / kSegmentEntries;
     segment_name_ = SegmentName(number);
-    segment_base_ = offset;
+    segment_base_ = base;
     window_.clear();
-    window_offset_ = offset;
+    window_offset_ = base;
     for (const auto& [file, name] : {std::pair{&segment_, segment_name_},
                                      std::pair{&segment_index_, SegmentIndexName(number)}}) {
       file->reset();
-      Result<std::unique_ptr<File>> opened = disk_->Open(name, Access::kRead);
+      Result<std::unique_ptr<File>> opened = view_->Open(name, Access::kRead);
       if (opened.has_value()) {
         *file = std::move(*opened);
       } else if (opened.error().code == Code::kNotFound) {
@@ -253,12 +273,12 @@ class Auditor {
     }
     if (!computed.empty() && (!stored.has_value() || *stored == computed)) {
       RETURN_IF_ERROR(AuditIndex(first, std::span(bundle.offsets).first(count)));
-      RETURN_IF_ERROR(Rebuild(bundle.leaf_hashes));
+      RETURN_IF_ERROR(Rebuild(first, bundle.leaf_hashes));
       return bundle.offsets.back();
     }
     NoteDamagedBundle(bundle, stored.has_value() ? std::string_view(*stored) : "");
-    if (first + count < published_.head.size) {
-      const Result<uint64_t> next = files_->FrameOffset(first + count, published_.head.size);
+    if (first + count < goal_.head.size) {
+      const Result<uint64_t> next = files_->FrameOffset(first + count, goal_.head.size);
       if (next.has_value() && offset <= *next) return *next;
     }
     return bundle.offsets.back();
@@ -305,11 +325,12 @@ class Auditor {
   // ---- hashes/*: compared with what the entries give; where those are damaged, verified from the
   // root down instead.
 
-  Status Rebuild(std::span<const Hash> leaf_hashes) {
+  // With those of entries from `first` on, of which some may be in it.
+  Status Rebuild(uint64_t first, std::span<const Hash> leaf_hashes) {
     if (!entries_sound_) return {};
     const uint64_t before = rebuilt_.size();
     CompletedNodes completed;
-    rebuilt_.Extend(leaf_hashes, &completed);
+    rebuilt_.Extend(leaf_hashes.subspan(before - first), &completed);
     for (int level = 0; level < kTileLevels; ++level) {
       RETURN_IF_ERROR(
           CompareNodes(level, NodeCount(level, before), completed[static_cast<size_t>(level)]));
@@ -334,9 +355,9 @@ class Auditor {
   Status AuditHashes() {
     if (entries_sound_) return {};
     for (int level = 0; level < kTileLevels; ++level) {
-      const uint64_t full = FullTiles(level, published_.head.size);
+      const uint64_t full = FullTiles(level, goal_.head.size);
       for (uint64_t index = 0; index <= full; ++index) {
-        const int width = index < full ? kTileWidth : PartialWidth(level, published_.head.size);
+        const int width = index < full ? kTileWidth : PartialWidth(level, goal_.head.size);
         if (width == 0) continue;
         const Result<std::string> tile = snapshot_->Tile({level, index, width});
         if (tile.has_value()) continue;
@@ -347,22 +368,62 @@ class Auditor {
   }
 
   Status AuditTimes() {
-    RETURN_IF_ERROR(Judge(files_->CheckTimes(published_.head.size)));
-    if (published_.head.size == 0) return {};
-    const Result<int64_t> newest = snapshot_->Time(published_.head.size - 1);
+    RETURN_IF_ERROR(Judge(files_->CheckTimes(goal_.head.size)));
+    if (goal_.head.size == 0) return {};
+    const Result<int64_t> newest = snapshot_->Time(goal_.head.size - 1);
     return newest.has_value() ? Status() : Judge(tl::unexpected<Error>(newest.error()));
   }
 
   // ---- journal and lock, see journal_audit.h.
 
+  // Nothing, and the damage is noted, if `lock` is missing.
+  Result<std::optional<JournalAuditOptions>> OptionsOfJournal() {
+    std::optional<JournalAuditOptions> options;
+    const Result<bool> is_at_home = Store::IsAtHome(disk_);
+    if (!is_at_home.has_value() && is_at_home.error().code == Code::kNotFound) {
+      Damaged("lock", "is missing");
+      return options;
+    }
+    RETURN_IF_ERROR(is_at_home);
+    options = JournalAuditOptions{.published = published_.head,
+                                  .has_sound_entries = entries_sound_ && damages_.empty(),
+                                  .is_at_home = *is_at_home,
+                                  .gap_limit = options_.gap_limit};
+    return options;
+  }
+
   Status AuditJournal() {
-    const Status status = CheckJournal(disk_, *files_, published_.head, entries_sound_);
-    const bool is_unknown = !status.has_value() && status.error().code == Code::kBusy;
+    ASSIGN_OR_RETURN(const std::optional<JournalAuditOptions> options, OptionsOfJournal());
+    if (!options) return {};
+    Result<CommittedLog> log = CheckJournal(view_, *files_, *options);
+    if (log.has_value()) {
+      committed_ = std::move(*log);
+      return {};
+    }
+    const bool is_unknown = log.error().code == Code::kBusy;
     if (is_unknown && !damages_.empty()) return {};  // What was found is to be told.
-    return Judge(status);
+    return Judge(tl::unexpected<Error>(log.error()));
+  }
+
+  // ---- what is acknowledged and not yet published: the same files, with a root from the journal.
+
+  Status AuditUnpublished() {
+    const LogState& state = committed_.state;
+    if (committed_.disk == nullptr || state.end.size <= published_.head.size) return {};
+    report_.unpublished = state.end.size - published_.head.size;
+    view_ = committed_.disk.get();
+    ASSIGN_OR_RETURN(files_, LogFiles::Open(view_, Access::kRead, options_.gap_limit));
+    goal_.head = state.range.Head();
+    goal_.frames_end = state.end.frames_end;
+    goal_.time = state.end.time;
+    snapshot_ = std::make_unique<Snapshot>(goal_, files_, std::make_shared<Verified>());
+    if (begin_ % kSegmentEntries != 0) RETURN_IF_ERROR(OpenSegment(begin_, segment_base_));
+    RETURN_IF_ERROR(AuditEntries());
+    return AuditTimes();
   }
 
   Disk* const disk_;
+  Disk* view_ = disk_;  // that the log's files are read through
   const AuditOptions& options_;
   AuditReport report_;
   std::map<std::string, std::string> damages_;
@@ -370,6 +431,11 @@ class Auditor {
 
   std::optional<VerifierKey> vkey_;
   Published published_;
+  std::unique_ptr<StagedDisk> mended_;  // what it would be after an opening, if that differs
+  CommittedLog committed_;
+  Published goal_;             // what is audited: what is published; then what is committed
+  uint64_t begin_ = 0;         // the newest bundle that was begun with
+  uint64_t begin_offset_ = 0;  // global offset of its frames
   std::shared_ptr<const LogFiles> files_;
   std::unique_ptr<Snapshot> snapshot_;
 

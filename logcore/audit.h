@@ -35,6 +35,7 @@ struct Damage {
 
 struct AuditReport {
   TreeHead head;                // of the newest checkpoint, where one could be read
+  uint64_t unpublished = 0;     // entries after it that are acknowledged; they are audited, too
   std::vector<Damage> damages;  // the first of each file; empty: the store is sound
   // The machine went down while it was written, and nobody has opened it for appending since: what
   // looks like damage may be what recovery is for. So it is of a copy of such a store, too.

@@ -34,9 +34,9 @@ class File {
   virtual Result<size_t> ReadAt(uint64_t offset, char* out, size_t length) const = 0;
   // A hint: these bytes will be read soon, and may be fetched meanwhile.
   virtual void WillRead(uint64_t /*offset*/, uint64_t /*length*/) const {}
-  // Writes all of `bytes`, or fails; the file grows as needed. A file that a power cut leaves longer
-  // than Sync() knows it ends in, or just after, bytes that were written: not in what lies between
-  // its old end and the first of them.
+  // Writes all of `bytes`, or fails; the file grows as needed. A file that a power cut leaves
+  // longer than Sync() knows it ends in, or just after, bytes that were written: not in what lies
+  // between its old end and the first of them.
   virtual Status WriteAt(uint64_t offset, std::string_view bytes) = 0;
   // The same for whole blocks, past the page cache where the filesystem can: for much that will
   // not be read soon. Durable after Sync() like everything else.

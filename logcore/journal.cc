@@ -9,13 +9,14 @@ namespace logcore {
 namespace {
 
 constexpr std::string_view kRecordMagic = "tlogrec2";
-constexpr std::string_view kBaseMagic = "tlogbas1";
-constexpr std::string_view kHeadMagic = "tloghd02";
+constexpr std::string_view kBaseMagic = "tlogbas2";
+constexpr std::string_view kHeadMagic = "tloghd03";
 constexpr size_t kMacOffset = kRecordHeaderLength - kHashLength;
 
 void AppendPosition(std::string* out, const JournalPosition& position) {
   AppendBigEndian(out, position.sequence);
   AppendBigEndian(out, position.tail);
+  AppendBigEndian(out, position.record);
 }
 
 void AppendState(std::string* out, const LogState& state) {
@@ -38,6 +39,7 @@ JournalPosition TakePosition(ByteReader* reader) {
   JournalPosition position;
   position.sequence = reader->Integer<uint64_t>();
   position.tail = reader->Integer<uint64_t>();
+  position.record = reader->Integer<uint64_t>();
   return position;
 }
 

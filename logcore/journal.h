@@ -54,10 +54,12 @@ inline constexpr uint64_t kMinJournalLength = kRecordsStart + 16 * kJournalBlock
 inline constexpr uint64_t kMaxJournalLength = uint64_t{1} << 32;
 inline constexpr size_t kRecordHeaderLength = 7 * 8 + 3 * kHashLength;
 
-// A place in the journal: after which record, and where the next one may begin.
+// A place in the journal: after which record, where the next one may begin, and where that record
+// does, which may have been written over once a base slot covers it. 0: there has been none.
 struct JournalPosition {
   uint64_t sequence = 0;
   uint64_t tail = kRecordsStart;
+  uint64_t record = 0;
   bool operator==(const JournalPosition&) const = default;
 };
 

@@ -4,9 +4,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
-#include "logcore/journal.h"
 #include "logcore/journal_reader.h"
+#include "logcore/lock_file.h"
+#include "logcore/opening.h"
 #include "logcore/published.h"
 
 namespace logcore {
@@ -33,8 +35,9 @@ Status CheckBaseSlots(const File& journal) {
 }
 
 // Where the chain ends, in `state`.
-Status FollowJournal(const File& journal, const LogFiles& files, const TreeHead& published,
-                     bool has_sound_entries, LogState* state) {
+Status FollowJournal(const File& journal, const LogFiles& files, const JournalAuditOptions& options,
+                     LogState* state) {
+  const TreeHead& published = options.published;
   RETURN_IF_ERROR(CheckBaseSlots(journal));
   ASSIGN_OR_RETURN(const Base base, ReadBase(journal, std::nullopt));
   const JournalReader reader(&journal, &files, base);
@@ -54,32 +57,11 @@ Status FollowJournal(const File& journal, const LogFiles& files, const TreeHead&
     return Fail(Code::kCorrupt, "journal: ends at size " + std::to_string(state->end.size) +
                                     ", before the published one");
   }
-  if (has_sound_entries && state->end.size == published.size &&
+  if (options.has_sound_entries && state->end.size == published.size &&
       state->range.Root() != published.root) {
     return Fail(Code::kCorrupt, "journal: gives another root than the published one");
   }
   return {};
-}
-
-// What says that all is on the disk says that nothing was appended after it.
-Status CheckComplete(const PublishedFile::Slot& slot, const LogState& state) {
-  if (slot.boot_id != kCompleteBoot || slot.published.head.size == state.end.size) return {};
-  return Fail(Code::kCorrupt, "checkpoint: is of size " + std::to_string(slot.published.head.size) +
-                                  ", and the last one, but the journal ends at size " +
-                                  std::to_string(state.end.size));
-}
-
-// The head, if the file holds one and nothing else.
-Result<std::optional<Head>> ReadHead(const File& lock) {
-  std::string bytes(kMaxHeadLength, '\0');
-  ASSIGN_OR_RETURN(const size_t length, lock.ReadAt(0, bytes.data(), bytes.size()));
-  bytes.resize(length);
-  std::optional<Head> head = DecodeHead(bytes);
-  if (!head) return head;
-  std::string expected = EncodeHead(*head);
-  expected.resize(kMaxHeadLength, '\0');
-  if (bytes != expected) head.reset();
-  return head;
 }
 
 // The head means something in the boot that wrote it. If that is this one, `checkpoint` may say
@@ -100,10 +82,50 @@ Status CheckHead(const File& lock, const std::string& boot_id, const PublishedFi
                                        : "journal: ends before the head in lock");
 }
 
+// What an opening would find, and leave.
+Result<CommittedLog> Rehearse(Disk* disk, const JournalAuditOptions& options) {
+  CommittedLog log{std::make_unique<StagedDisk>(disk, Access::kRead), {}};
+  Disk* const view = log.disk.get();
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, view->Open("journal", Access::kReadWrite));
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, view->Open("lock", Access::kReadWrite));
+  ASSIGN_OR_RETURN(const std::unique_ptr<LogFiles> files,
+                   LogFiles::Open(view, Access::kReadWrite, options.gap_limit));
+  ASSIGN_OR_RETURN(const std::unique_ptr<PublishedFile> checkpoint,
+                   PublishedFile::Open(view, Access::kReadWrite));
+  Opening opening(view, lock.get(), journal.get(), files.get(), checkpoint.get(), nullptr);
+  RETURN_IF_ERROR(opening.Run(options.is_at_home ? OpeningMode::kMend : OpeningMode::kMendCopy));
+  log.state = opening.head().log;
+  return log;
+}
+
+// Whether the last writer has left nothing to mend.
+Result<bool> IsAtRest(Disk* disk, const JournalAuditOptions& options) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, disk->Open("lock", Access::kRead));
+  ASSIGN_OR_RETURN(const std::unique_ptr<PublishedFile> checkpoint,
+                   PublishedFile::Open(disk, Access::kRead));
+  ASSIGN_OR_RETURN(const std::string boot_id, disk->BootId());
+  ASSIGN_OR_RETURN(const std::optional<Head> head, ReadHead(*lock));
+  if (options.is_at_home && head && head->boot_id == boot_id) {
+    return head->state == HeadState::kIdle && !head->advancing && !head->doubtful;
+  }
+  ASSIGN_OR_RETURN(const PublishedFile::Slot slot, checkpoint->Read());
+  return slot.boot_id == kCompleteBoot || (options.is_at_home && slot.boot_id == boot_id);
+}
+
 }  // namespace
 
-Status CheckJournal(Disk* disk, const LogFiles& files, const TreeHead& published,
-                    bool has_sound_entries) {
+Result<CommittedLog> RehearseMending(Disk* disk, const JournalAuditOptions& options) {
+  for (int i = 0; i < kAttempts; ++i) {
+    ASSIGN_OR_RETURN(const bool is_at_rest, IsAtRest(disk, options));
+    if (is_at_rest) break;
+    Result<CommittedLog> log = Rehearse(disk, options);
+    if (log.has_value() || log.error().code != Code::kCorrupt) return log;
+  }
+  return CommittedLog();
+}
+
+Result<CommittedLog> CheckJournal(Disk* disk, const LogFiles& files,
+                                  const JournalAuditOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk->Open("journal", Access::kRead));
   ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, disk->Open("lock", Access::kRead));
   RETURN_IF_ERROR(CheckHeadLength(*lock));
@@ -116,25 +138,31 @@ Status CheckJournal(Disk* disk, const LogFiles& files, const TreeHead& published
     ASSIGN_OR_RETURN(const std::optional<Head> head, ReadHead(*lock));
     if (i == 0) first = head;
     LogState state;
-    Status status = FollowJournal(*journal, files, published, has_sound_entries, &state);
+    Status status = FollowJournal(*journal, files, options, &state);
     if (status.has_value()) status = files.CheckLengths(state.end);
     if (status.has_value()) {
       ASSIGN_OR_RETURN(const PublishedFile::Slot slot, checkpoint->Read());
       status = CheckComplete(slot, state);
       if (status.has_value()) status = CheckHead(*lock, boot_id, slot, state);
     }
-    if (status.has_value() || status.error().code != Code::kCorrupt) return status;
+    if (status.has_value() && options.has_sound_entries) {
+      Result<CommittedLog> log = Rehearse(disk, options);
+      if (log.has_value()) return log;
+      status = tl::unexpected<Error>(std::move(log).error());
+    }
+    if (status.has_value()) return CommittedLog();
+    if (status.error().code != Code::kCorrupt) return tl::unexpected<Error>(status.error());
     // A record is in the journal before it is in the files, and stays there alone if its writer
     // dies: then the next writer mends it. It is damage only where nobody is, or was, at work.
     ASSIGN_OR_RETURN(const std::optional<Head> head_after, ReadHead(*lock));
     const bool is_at_rest =
         head == head_after && (!head || head->boot_id != boot_id ||
                                (head->state == HeadState::kIdle && !head->advancing));
-    if (is_at_rest && i != 0 && state == before) return status;  // It does not move: it is so.
+    if (is_at_rest && i != 0 && state == before) return tl::unexpected<Error>(status.error());
     before = state;
   }
   ASSIGN_OR_RETURN(const std::optional<Head> last, ReadHead(*lock));
-  if (first != last) return {};  // It is being appended to: what is published was looked at.
+  if (first != last) return CommittedLog();  // What is published was looked at.
   return Fail(Code::kBusy,
               "a commit is under way, or its writer died in it: try again, or mount it once for "
               "writing");

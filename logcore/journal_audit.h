@@ -1,25 +1,48 @@
 // The audit (audit.h) of the writer's own files, `journal` and `lock` (journal.h): both base slots,
-// the chain from the base to beyond the published size, and that the log's files, the checkpoint
-// and the head are of the same time: none of them was rolled back alone.
+// the chain from the base to beyond the published size; that the log's files, the checkpoint and
+// the head are of the same time, so that none of them was rolled back alone; and that the store
+// opens for appending: an opening is rehearsed.
 //
-// One thread. Tested by tests/logcore/audit_test.cc and tests/crash/rot_test.cc.
+// One thread. Tested by tests/logcore/audit_test.cc, tests/crash/rot_test.cc and rollback_test.cc.
 
 #ifndef LOGCORE_JOURNAL_AUDIT_H_
 #define LOGCORE_JOURNAL_AUDIT_H_
 
+#include <cstdint>
+#include <memory>
+
 #include "logcore/disk.h"
+#include "logcore/journal.h"
 #include "logcore/log_files.h"
 #include "logcore/merkle.h"
 #include "logcore/result.h"
+#include "logcore/staged_disk.h"
 
 namespace logcore {
 
+struct JournalAuditOptions {
+  TreeHead published;
+  bool has_sound_entries = true;  // Only then is the published root compared.
+  bool is_at_home = true;         // Else `lock` may have been copied at another time.
+  uint64_t gap_limit = kNoGapLimit;
+};
+
+// The log with all that is acknowledged, as an opening would leave it.
+struct CommittedLog {
+  std::unique_ptr<StagedDisk> disk;  // can be null
+  LogState state;
+};
+
+// What an opening would make of a store that its last writer did not leave at rest: it died, or the
+// machine went down. Null where there is nothing to mend, or it cannot be mended.
+Result<CommittedLog> RehearseMending(Disk* disk, const JournalAuditOptions& options);
+
 // The first damage there is: kCorrupt or kNotFound, with the file's name. A store that is being
-// appended to moves while it is read: what looks wrong is looked at again. The published root is
-// compared if `has_sound_entries`. kBusy if a commit is under way, or its writer died in it, and
-// all that does not fit may be due to that.
-Status CheckJournal(Disk* disk, const LogFiles& files, const TreeHead& published,
-                    bool has_sound_entries);
+// appended to moves while it is read: what looks wrong is looked at again, and the log is null if it
+// moves all the time. kBusy if a commit is under way, or its writer died in it, and all that does
+// not fit may be due to that.
+Result<CommittedLog> CheckJournal(Disk* disk, const LogFiles& files,
+                                  const JournalAuditOptions& options);
 
 }  // namespace logcore
 

@@ -34,13 +34,6 @@ Result<Base> ReadBase(const File& journal, std::optional<uint64_t> sequence) {
   return std::move(*found);
 }
 
-Status CheckHeadLength(const File& lock) {
-  ASSIGN_OR_RETURN(const uint64_t length, lock.Length());
-  if (length == kMaxHeadLength) return {};
-  return Fail(Code::kCorrupt, "lock: is " + std::to_string(length) + " bytes long, not " +
-                                  std::to_string(kMaxHeadLength));
-}
-
 Result<std::optional<JournalRecord>> JournalReader::After(const LogState& state) const {
   ASSIGN_OR_RETURN(std::optional<JournalRecord> record, RecordAt(state.position.tail, state));
   if (record || state.position.tail == kRecordsStart) return record;
@@ -100,6 +93,20 @@ Result<bool> JournalReader::JoinFrames(const LogState& state, JournalRecord* rec
   frames.reserve(header.frames_length);
   frames.append(inside.substr(0, skip)).append(length, '\0').append(inside.substr(skip));
   return files_->ReadOutside(state.end, record->outside, frames.data() + skip);
+}
+
+Status JournalReader::CheckNewest(const LogState& state, const Base& base) const {
+  if (state == base.state) return {};
+  const JournalPosition& position = state.position;
+  if (base.state.position.sequence < position.sequence) {
+    ASSIGN_OR_RETURN(const std::optional<RecordHeader> header, Header(position.record));
+    if (header && header->sequence == position.sequence && header->mac == state.chain &&
+        header->size == state.end.size && position.record + header->Length() == position.tail) {
+      return {};
+    }
+  }
+  return Fail(Code::kCorrupt, "journal: record " + std::to_string(position.sequence) +
+                                  ", which lock says is the newest one, is not there");
 }
 
 Status JournalReader::CheckNothingLater(uint64_t sequence) const {

@@ -22,9 +22,6 @@ namespace logcore {
 // The valid base slot of `sequence`, or the newest one; kCorrupt if it is not there.
 Result<Base> ReadBase(const File& journal, std::optional<uint64_t> sequence);
 
-// kCorrupt unless the file `lock` has the length that a head has, always.
-Status CheckHeadLength(const File& lock);
-
 // A record that is what it says: mac, chain, frames and root.
 struct JournalRecord {
   uint64_t offset = 0;
@@ -39,7 +36,7 @@ struct JournalRecord {
     if (outside.length != 0) return joined_frames;
     return std::string_view(bytes).substr(kRecordHeaderLength, header.frames_length);
   }
-  JournalPosition end() const { return {header.sequence, offset + header.Length()}; }
+  JournalPosition end() const { return {header.sequence, offset + header.Length(), offset}; }
 };
 
 class JournalReader {
@@ -52,6 +49,9 @@ class JournalReader {
   Result<std::optional<JournalRecord>> After(const LogState& state) const;
   // The header at `offset`, if its mac is right.
   Result<std::optional<RecordHeader>> Header(uint64_t offset) const;
+  // kCorrupt unless the newest record before `state` is there, or `base` is that state. A journal
+  // that was rolled back does not have it.
+  Status CheckNewest(const LogState& state, const Base& base) const;
   // kCorrupt if there is any record that a torn end after `sequence` does not explain: one of
   // sequence + 2 or later.
   Status CheckNothingLater(uint64_t sequence) const;

@@ -232,6 +232,7 @@ Status LogFiles::CheckTimes(uint64_t size) const {
 Status LogFiles::Reserve(const LogEnd& end, const LogAppend& append) {
   const SegmentPart& last = append.prepared->parts.back();
   CHECK(last.skip + last.length == append.frames.size());
+  reserved_.clear();
   for (const SegmentPart& part : append.prepared->parts) {
     RETURN_IF_ERROR(ReservePart(end, part));
   }
@@ -248,11 +249,20 @@ Status LogFiles::ReservePart(const LogEnd& end, const SegmentPart& part) {
   const uint64_t index_length = FirstRow(part) * kIndexRowLength + part.rows.size();
   if (part.first == 0) {
     ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Create(part.segment));
+    reserved_.push_back(segment);
     return segment->Reserve(part.length, index_length);
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Open(part.segment));
+  reserved_.push_back(segment);
   ASSIGN_OR_RETURN(const uint64_t place, segment->PlaceOf(end.frames_end + part.skip));
   return segment->Reserve(place + part.length, index_length);
+}
+
+Result<std::shared_ptr<Segment>> LogFiles::SegmentToWrite(uint64_t number) const {
+  for (const std::shared_ptr<Segment>& segment : reserved_) {
+    if (segment->number() == number) return segment;
+  }
+  return segments_.Open(number);
 }
 
 Result<LogEnd> LogFiles::Write(const LogEnd& end, const LogAppend& append) {
@@ -281,7 +291,7 @@ Result<LogEnd> LogFiles::Write(const LogEnd& end, const LogAppend& append) {
 
 Status LogFiles::WritePart(const LogEnd& end, const LogAppend& append, const SegmentPart& part) {
   const uint64_t offset = end.frames_end + part.skip;
-  ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Open(part.segment));
+  ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, SegmentToWrite(part.segment));
   if (part.first == 0) segment->SetBase(offset);
   ASSIGN_OR_RETURN(const uint64_t place, segment->PlaceOf(offset));
   const std::string_view frames = append.frames.substr(part.skip, part.length);
@@ -307,7 +317,7 @@ Status LogFiles::WritePart(const LogEnd& end, const LogAppend& append, const Seg
 Result<uint64_t> LogFiles::NextPlace(const LogEnd& end) const {
   if (end.size % kSegmentEntries == 0) return 0;
   ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment,
-                   segments_.Open(end.size / kSegmentEntries));
+                   SegmentToWrite(end.size / kSegmentEntries));
   return segment->PlaceOf(end.frames_end);
 }
 
@@ -334,7 +344,7 @@ Status LogFiles::WriteOutside(const LogEnd& end, const LogAppend& append) {
   const auto [skip, length] = append.outside;
   ASSIGN_OR_RETURN(const uint64_t place, NextPlace(end));
   ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment,
-                   segments_.Open(end.size / kSegmentEntries));
+                   SegmentToWrite(end.size / kSegmentEntries));
   RETURN_IF_ERROR(
       segment->frames()->WriteBlocksAt(place + skip, append.frames.substr(skip, length)));
   return segment->frames()->Sync();

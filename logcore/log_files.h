@@ -175,7 +175,7 @@ class LogFiles {
   // The last, unfinished 4 KiB block of each file at `end`. Bytes after `end` are written into
   // these blocks while those before it are already durable, so a torn write could hurt them.
   Result<std::vector<Block>> PartialBlocks(const LogEnd& end) const;
-  // Puts them back.
+  // Puts them back. kCorrupt if a file has become shorter since.
   Status WriteBlocks(std::span<const Block> blocks);
   // Syncs every file that such a block is of, whether entries were written to it or not.
   Status SyncEnds(const LogEnd& end);
@@ -183,11 +183,13 @@ class LogFiles {
   // kCorrupt unless the files are there and long enough for `size` entries, and the segments that
   // are full, which never change, end where they must. Reads a row of each segment.
   Status CheckWhole(uint64_t size) const;
+  // kCorrupt unless every file goes on to where `end` says, or longer. As CheckLengths otherwise.
+  Status CheckReach(const LogEnd& end) const;
   // kCorrupt unless every file ends where `end` says: what was never committed cannot be there. Of
   // the segments only the last one is looked at, and that there are none after it.
   Status CheckLengths(const LogEnd& end) const;
-  // As CheckLengths, except that what WriteOutside writes may be there, behind its gap. Entries that
-  // were committed, or could have been, are not taken for that.
+  // As CheckLengths, except that what WriteOutside writes may be there, behind its gap. Entries
+  // that were committed, or could have been, are not taken for that.
   Status CheckLengthsBeforeCut(const LogEnd& end) const;
 
  private:
@@ -196,6 +198,7 @@ class LogFiles {
       : disk_(disk), gap_limit_(gap_limit), segments_(disk, access) {}
 
   Status ReservePart(const LogEnd& end, const SegmentPart& part);
+  Result<std::shared_ptr<Segment>> SegmentToWrite(uint64_t number) const;
   Status WritePart(const LogEnd& end, const LogAppend& append, const SegmentPart& part);
   Result<FrameWalk> WalkFrom(uint64_t index, uint64_t size) const;
   Result<std::vector<FileEnd>> Ends(const LogEnd& end) const;
@@ -213,6 +216,8 @@ class LogFiles {
   Disk* const disk_;
   const uint64_t gap_limit_;
   Segments segments_;
+  // Those that the newest Reserve was for: their Write must not fail for want of a descriptor.
+  std::vector<std::shared_ptr<Segment>> reserved_;
   std::unique_ptr<MappedSegments> mapped_;
   std::array<std::unique_ptr<File>, kTileLevels> hashes_;
   std::array<Reservation, kTileLevels> hashes_room_;

@@ -90,6 +90,10 @@ Status LogFiles::WriteBlocks(std::span<const Block> blocks) {
     if (file == nullptr || block.offset % kBlockLength != 0 || kBlockLength <= block.bytes.size()) {
       return FailCorrupt(block.name, block.offset, "no block that could have been kept");
     }
+    ASSIGN_OR_RETURN(const uint64_t length, file->Length());
+    if (length < block.offset + block.bytes.size()) {
+      return FailCorrupt(block.name, length, kEndsEarly);
+    }
     RETURN_IF_ERROR(file->WriteAt(block.offset, block.bytes));
     if (segment != nullptr) segment->ForgetBase();
   }
@@ -119,6 +123,15 @@ Status LogFiles::CheckWhole(uint64_t size) const {
                                   kSegmentEntries / kIndexStride * kIndexRowLength));
     }
     before = std::move(segment);
+  }
+  return {};
+}
+
+Status LogFiles::CheckReach(const LogEnd& end) const {
+  ASSIGN_OR_RETURN(const std::vector<FileEnd> ends, Ends(end));
+  for (const FileEnd& file : ends) {
+    ASSIGN_OR_RETURN(const uint64_t found, file.file->Length());
+    if (found < file.length) return FailCorrupt(file.name, found, kEndsEarly);
   }
   return {};
 }

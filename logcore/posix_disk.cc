@@ -49,6 +49,9 @@ Code CodeOf(int error) {
       return Code::kNoSpace;
     case EROFS:
       return Code::kReadOnly;
+    case EMFILE:
+    case ENFILE:
+      return Code::kBusy;
     case ENOTDIR:  // Somebody put another kind of thing where a file or directory should be.
     case EISDIR:
     case ELOOP:
@@ -136,7 +139,10 @@ class PosixFile final : public File {
     CHECK(offset % kBlockLength == 0 && blocks.size() % kBlockLength == 0);
     if (!direct_) {
       const std::string path = "/proc/self/fd/" + std::to_string(fd_.get());
-      direct_.emplace(open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
+      Descriptor direct(open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
+      const bool may_be_later = direct.get() < 0 && CodeOf(errno) == Code::kBusy;
+      if (may_be_later) return WriteAt(offset, blocks);
+      direct_.emplace(std::move(direct));
     }
     if (direct_->get() < 0) return WriteAt(offset, blocks);
     errno = ENOMEM;

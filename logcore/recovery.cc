@@ -53,6 +53,23 @@ Status RestoreBase(const Base& base, bool new_boot, File* journal, LogFiles* fil
   return files->SyncEnds(base.state.end);
 }
 
+// A head says that a record is durable only when it is, and what the log was then.
+Status CheckKnown(const LogFiles& files, const LogState& state, const Head& known) {
+  const uint64_t end = state.position.sequence;
+  if (end < known.durable_sequence) {
+    return Fail(Code::kCorrupt, "journal: ends at record " + std::to_string(end) +
+                                    "; lock knows that record " +
+                                    std::to_string(known.durable_sequence) + " was committed");
+  }
+  const uint64_t size = known.log.end.size;
+  if (size <= state.end.size) {
+    ASSIGN_OR_RETURN(const CompactRange range, ReadEdge(files, size));
+    if (range == known.log.range) return {};
+  }
+  return Fail(Code::kCorrupt,
+              "lock: the log of size " + std::to_string(size) + " that it knows is another one");
+}
+
 Status CheckPublished(const LogFiles& files, const LogState& state, const PublishedFile& published,
                       bool must_have_checkpoint) {
   const Result<PublishedFile::Slot> slot = published.Read();
@@ -103,7 +120,7 @@ Status EraseTornBase(File* journal) {
 }
 
 Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& published,
-                          const Head* head, RecoverFrom from,
+                          const Head* head, const std::optional<Head>& known, RecoverFrom from,
                           const std::function<Status(uint64_t sequence)>& note_durable) {
   std::optional<uint64_t> base_sequence;
   if (head != nullptr) base_sequence = head->base.sequence;
@@ -114,7 +131,11 @@ Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& p
   CHECK(from_base || head != nullptr);
   LogState state = from_base ? base.state : head->log;
   if (from_base) RETURN_IF_ERROR(RestoreBase(base, head == nullptr, journal, files));
+  RETURN_IF_ERROR(files->CheckReach(state.end));
   RETURN_IF_ERROR(CheckEdge(*files, state.range));
+  if (!from_base) {
+    RETURN_IF_ERROR(JournalReader(journal, files, base).CheckNewest(state, base));
+  }
 
   // Records after this one may be in the page cache alone.
   const uint64_t durable = head != nullptr ? head->durable_sequence : UINT64_MAX;
@@ -139,10 +160,7 @@ Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& p
     state.chain = record->header.mac;
     state.range = std::move(record->prepared.after);
   }
-  if (head != nullptr && state.position.sequence < durable) {
-    return Fail(Code::kCorrupt, "journal: record " + std::to_string(state.position.sequence + 1) +
-                                    " was committed and is damaged");
-  }
+  if (known) RETURN_IF_ERROR(CheckKnown(*files, state, *known));
   RETURN_IF_ERROR(reader.CheckNothingLater(state.position.sequence));
   // In this boot the head says whether a commit may have left something outside its record.
   const bool may_cut = head == nullptr || head->outside;

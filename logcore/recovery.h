@@ -28,6 +28,7 @@
 #define LOGCORE_RECOVERY_H_
 
 #include <functional>
+#include <optional>
 
 #include "logcore/disk.h"
 #include "logcore/journal.h"
@@ -47,11 +48,12 @@ enum class RecoverFrom {
   kHead,  // Under the commit lock.
 };
 
-// `head`: what `lock` says, if it was written in this boot; else null.
+// `head`: what `lock` says, if it was written in this boot; else null. `known`: what it says,
+// whenever it was written: kCorrupt if the journal does not lead to what it knows.
 // `note_durable` is called when a record has become known to be on the disk, before the files are
 // written: from then on it must not be written over by another recovery.
 Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& published,
-                          const Head* head, RecoverFrom from,
+                          const Head* head, const std::optional<Head>& known, RecoverFrom from,
                           const std::function<Status(uint64_t sequence)>& note_durable);
 
 // Writes zeros over what a power cut or a kill left of a base slot. Under the base lock: a slot

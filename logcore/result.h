@@ -29,6 +29,11 @@ enum class Code {
   kIo,         // The operating system failed: stop.
 };
 
+// Whether an append that fails so has added nothing, and the next one may succeed.
+constexpr bool IsOfOneAppend(Code code) {
+  return code == Code::kNoSpace || code == Code::kTooLarge || code == Code::kBusy;
+}
+
 struct Error {
   Code code;
   std::string message;

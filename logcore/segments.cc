@@ -114,6 +114,24 @@ Result<std::shared_ptr<Segment>> Segments::Open(uint64_t number) const {
     const std::lock_guard lock(mutex_);
     if (std::shared_ptr<Segment> segment = Find(number)) return segment;
   }
+  Result<std::shared_ptr<Segment>> opened = OpenFiles(number);
+  if (!opened.has_value() && opened.error().code == Code::kBusy) {
+    {
+      const std::lock_guard lock(mutex_);
+      open_.clear();  // They may hold all the descriptors that there are.
+    }
+    opened = OpenFiles(number);
+  }
+  RETURN_IF_ERROR(opened);
+  const std::lock_guard lock(mutex_);
+  // Another thread may have been faster. There must be one only: it remembers what is reserved.
+  if (std::shared_ptr<Segment> segment = Find(number)) return segment;
+  open_.push_front(std::move(*opened));
+  if (kMaxOpenSegments < open_.size()) open_.pop_back();
+  return open_.front();
+}
+
+Result<std::shared_ptr<Segment>> Segments::OpenFiles(uint64_t number) const {
   Result<std::unique_ptr<File>> frames = disk_->Open(SegmentName(number), access_);
   Result<std::unique_ptr<File>> index = disk_->Open(SegmentIndexName(number), access_);
   Result<std::unique_ptr<File>> base_frames = nullptr;
@@ -123,13 +141,8 @@ Result<std::shared_ptr<Segment>> Segments::Open(uint64_t number) const {
     const Error& error = file->error();
     return Fail(error.code == Code::kNotFound ? Code::kCorrupt : error.code, error.message);
   }
-  const std::lock_guard lock(mutex_);
-  // Another thread may have been faster. There must be one only: it remembers what is reserved.
-  if (std::shared_ptr<Segment> segment = Find(number)) return segment;
-  open_.push_front(std::make_shared<Segment>(
-      number, std::move(frames).value(), std::move(index).value(), std::move(base_frames).value()));
-  if (kMaxOpenSegments < open_.size()) open_.pop_back();
-  return open_.front();
+  return std::make_shared<Segment>(number, std::move(frames).value(), std::move(index).value(),
+                                   std::move(base_frames).value());
 }
 
 Result<std::shared_ptr<Segment>> Segments::Create(uint64_t number) {

@@ -100,7 +100,8 @@ class Segments {
  public:
   Segments(Disk* disk, Access access) : disk_(disk), access_(access) {}
 
-  // kCorrupt if it is not there.
+  // kCorrupt if it is not there; kBusy if there are no descriptors left, even with all closed that
+  // nobody uses.
   Result<std::shared_ptr<Segment>> Open(uint64_t number) const;
   // Creates what is not there yet (a commit that failed may have left it), and makes the names
   // durable.
@@ -110,6 +111,7 @@ class Segments {
 
  private:
   std::shared_ptr<Segment> Find(uint64_t number) const;
+  Result<std::shared_ptr<Segment>> OpenFiles(uint64_t number) const;
 
   Disk* const disk_;
   const Access access_;

@@ -278,7 +278,7 @@ class Sequencer::Impl {
 
   // A full disk or an entry too large fails what it fails; anything else ends appending.
   void NoteFailure(const Error& error) {
-    if (error.code == Code::kNoSpace || error.code == Code::kTooLarge) return;
+    if (IsOfOneAppend(error.code)) return;
     std::deque<Waiting> refused;
     std::vector<std::function<void()>> ready;
     const Error stopped{Code::kReadOnly, "append: the log stopped: " + error.message};

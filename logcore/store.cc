@@ -10,7 +10,10 @@
 #include "logcore/checkpoint.h"
 #include "logcore/edge.h"
 #include "logcore/entry_bundle.h"
+#include "logcore/lock_file.h"
+#include "logcore/opening.h"
 #include "logcore/recovery.h"
+#include "logcore/staged_disk.h"
 #include "logcore/writer.h"
 
 namespace logcore {
@@ -225,44 +228,76 @@ Result<StoreConfig> Store::ReadConfig(Disk* disk) {
   return Fail(Code::kCorrupt, "config: is not as it was written");
 }
 
+Result<bool> Store::IsAtHome(Disk* disk) {
+  ASSIGN_OR_RETURN(const StoreConfig config, ReadConfig(disk));
+  const Status home = CheckAtHome(disk, config);
+  if (!home.has_value() && home.error().code != Code::kReadOnly) {
+    return tl::unexpected<Error>(home.error());
+  }
+  return home.has_value();
+}
+
 Status Store::CheckKey(Disk* disk, const StoreConfig& config) {
   RETURN_IF_ERROR(ReadKey(disk, config));
   return {};
 }
 
-Store::Store(StoreConfig config) : config_(std::move(config)) {}
+Store::Store(StoreConfig config)
+    : config_(std::move(config)), verified_(std::make_shared<Verified>()) {}
 Store::~Store() = default;
 
 Result<std::unique_ptr<Store>> Store::Open(Disk* disk, Mode mode, const StoreOptions& options) {
-  ASSIGN_OR_RETURN(StoreConfig config, ReadConfig(disk));
-  if (mode == Mode::kAppend) RETURN_IF_ERROR(CheckAtHome(disk, config));
-  std::unique_ptr<Store> store(new Store(std::move(config)));
-  RETURN_IF_ERROR(store->OpenFiles(disk, mode, options, false));
-  // What a writer that died had committed; after a power cut, that this boot's files are complete.
-  if (mode == Mode::kAppend) RETURN_IF_ERROR(store->Publish());
-  return store;
+  ASSIGN_OR_RETURN(const StoreConfig config, ReadConfig(disk));
+  if (mode == Mode::kReadOnly) {
+    std::unique_ptr<Store> store(new Store(config));
+    RETURN_IF_ERROR(store->OpenToRead(disk, options));
+    return store;
+  }
+  RETURN_IF_ERROR(CheckAtHome(disk, config));
+  while (true) {
+    std::unique_ptr<Store> store(new Store(config));
+    ASSIGN_OR_RETURN(const bool opened, store->OpenToAppend(disk, options, OpeningMode::kIfIdle));
+    if (opened) {
+      // What a writer that died had committed; after a power cut, that the files are complete.
+      RETURN_IF_ERROR(store->Publish());
+      return store;
+    }
+    RETURN_IF_ERROR(Mend(disk, config, options));
+  }
 }
 
-Status Store::OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool force_recovery) {
-  const Access access = mode == Mode::kAppend ? Access::kReadWrite : Access::kRead;
-  ASSIGN_OR_RETURN(files_, LogFiles::Open(disk, access, options.gap_limit));
+Status Store::Mend(Disk* disk, const StoreConfig& config, const StoreOptions& options) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<AllHeld> held, AllHeld::Take(disk));
+  StagedDisk staged(disk, Access::kReadWrite);
+  Store store(config);
+  RETURN_IF_ERROR(store.OpenToAppend(&staged, options, OpeningMode::kMend));
+  return staged.Apply();
+}
+
+Status Store::OpenToRead(Disk* disk, const StoreOptions& options) {
+  ASSIGN_OR_RETURN(files_, LogFiles::Open(disk, Access::kRead, options.gap_limit));
   if (options.map_segments) files_->MapSegments();
-  ASSIGN_OR_RETURN(published_, PublishedFile::Open(disk, access));
-  verified_ = std::make_shared<Verified>();
-  if (mode == Mode::kReadOnly) {
-    ASSIGN_OR_RETURN(const Published published, BelievablePublished(disk));
-    RETURN_IF_ERROR(CheckFiles(published.head.size, published.frames_end, published.time));
-    ASSIGN_OR_RETURN(const CompactRange edge, ReadEdge(*files_, published.head.size));
-    if (edge.Root() != published.head.root) {
-      return Fail(Code::kCorrupt, "hashes: the right edge does not give the published root");
-    }
-    return {};
+  ASSIGN_OR_RETURN(published_, PublishedFile::Open(disk, Access::kRead));
+  ASSIGN_OR_RETURN(const Published published, BelievablePublished(disk));
+  RETURN_IF_ERROR(CheckFiles(published.head.size, published.frames_end, published.time));
+  ASSIGN_OR_RETURN(const CompactRange edge, ReadEdge(*files_, published.head.size));
+  if (edge.Root() != published.head.root) {
+    return Fail(Code::kCorrupt, "hashes: the right edge does not give the published root");
   }
+  return {};
+}
+
+Result<bool> Store::OpenToAppend(Disk* disk, const StoreOptions& options, OpeningMode mode) {
+  ASSIGN_OR_RETURN(files_, LogFiles::Open(disk, Access::kReadWrite, options.gap_limit));
+  if (options.map_segments) files_->MapSegments();
+  ASSIGN_OR_RETURN(published_, PublishedFile::Open(disk, Access::kReadWrite));
   ASSIGN_OR_RETURN(SignerKey key, ReadKey(disk, config_));
-  ASSIGN_OR_RETURN(writer_, Writer::Open(disk, std::move(key), files_.get(), published_.get(),
-                                         options, force_recovery));
+  ASSIGN_OR_RETURN(
+      writer_, Writer::Open(disk, std::move(key), files_.get(), published_.get(), options, mode));
+  if (writer_ == nullptr) return false;
   const LogEnd& end = writer_->opened().end;
-  return CheckFiles(end.size, end.frames_end, end.time);
+  RETURN_IF_ERROR(CheckFiles(end.size, end.frames_end, end.time));
+  return true;
 }
 
 Result<Published> Store::BelievablePublished(Disk* disk) const {
@@ -296,41 +331,34 @@ Status Store::CheckFiles(uint64_t size, uint64_t frames_end, int64_t time) const
   return {};
 }
 
-Status Store::SyncAll(Disk* disk) const {
-  RETURN_IF_ERROR(files_->Sync(0, writer_->opened().end.size));
-  std::vector<std::string> names = {"format", "key", "lock", "journal", "checkpoint", "times"};
-  for (int level = 0; level < kTileLevels; ++level) {
-    names.push_back("hashes/" + std::to_string(level));
-  }
-  for (const std::string& name : names) {
-    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk->Open(name, Access::kReadWrite));
-    RETURN_IF_ERROR(file->Sync());
-  }
-  for (const char* directory : {"entries", "hashes", ""}) {
-    RETURN_IF_ERROR(disk->SyncDirectory(directory));
-  }
-  return {};
-}
-
 Status Store::Adopt(Disk* disk, std::string_view newest, const StoreOptions& options) {
-  ASSIGN_OR_RETURN(StoreConfig config, ReadConfig(disk));
+  ASSIGN_OR_RETURN(const StoreConfig config, ReadConfig(disk));
   const Result<Checkpoint> checkpoint = OpenCheckpoint(newest, config.vkey);
   if (!checkpoint.has_value()) return Within("the newest checkpoint", checkpoint.error());
+  ASSIGN_OR_RETURN(const std::unique_ptr<AllHeld> held, AllHeld::Take(disk));
+  StagedDisk staged(disk, Access::kReadWrite);
+  RETURN_IF_ERROR(AdoptHere(&staged, config, checkpoint->head, options));
+  return staged.Apply();
+}
+
+Status Store::AdoptHere(Disk* disk, StoreConfig config, const TreeHead& newest,
+                        const StoreOptions& options) {
   // What `lock` says counts at home, where a failed sync or a living writer may have left it.
   const Status home = CheckAtHome(disk, config);
   if (!home.has_value() && home.error().code != Code::kReadOnly) return home;
   Store store(config);
-  RETURN_IF_ERROR(store.OpenFiles(disk, Mode::kAppend, options, !home.has_value()));
-  const Status covers = CheckCovers(*store.files_, store.writer_->opened(), checkpoint->head);
+  RETURN_IF_ERROR(store.OpenToAppend(
+      disk, options, home.has_value() ? OpeningMode::kMend : OpeningMode::kMendCopy));
+  const Status covers = CheckCovers(*store.files_, store.writer_->opened(), newest);
   if (!covers.has_value()) return Within("a newer log than this was seen", covers.error());
   RETURN_IF_ERROR(store.Publish());
   RETURN_IF_ERROR(store.Close());
-  ASSIGN_OR_RETURN(const AuditReport report, Audit(disk, {}));
+  ASSIGN_OR_RETURN(const AuditReport report, Audit(disk, {.gap_limit = options.gap_limit}));
   if (!report.damages.empty()) {
     return Fail(Code::kCorrupt, report.damages[0].file + ": " + report.damages[0].what);
   }
-  // Who copied it need not have synced it.
-  RETURN_IF_ERROR(store.SyncAll(disk));
+  // Nobody knows whether what was copied has been synced.
+  RETURN_IF_ERROR(SyncStore(disk, store.files_.get(), store.writer_->opened().end.size));
   ASSIGN_OR_RETURN(config.home, HomeHere(disk));
   // What an adoption left that was cut short is put aside.
   const Status stale = disk->Rename("config.new", "config.old");

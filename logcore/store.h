@@ -98,6 +98,7 @@ struct Committed {
   std::span<const Hash> leaf_hashes;  // the batch's
 };
 
+enum class OpeningMode : int;  // opening.h
 class Writer;
 
 class Store {
@@ -110,17 +111,21 @@ class Store {
     kReadOnly,  // No key, no lock, no journal: read permission is enough.
     kAppend,    // Recovers first, if the last writer died or the machine went down.
   };
-  // Never creates anything. Refuses (kCorrupt) what is damaged, (kReadOnly) a copy opened for
-  // appending, (kDenied) a key that others can read, (kBusy) a read-only opening after a power cut
-  // before any writer has recovered. The disk must outlive the store.
+  // Never creates anything, and a refusal changes nothing. Refuses (kCorrupt) what is damaged or
+  // was rolled back in part, (kReadOnly) a copy opened for appending, (kDenied) a key that others
+  // can read, (kBusy) a read-only opening after a power cut before any writer has recovered. The
+  // disk must outlive the store.
   static Result<std::unique_ptr<Store>> Open(Disk* disk, Mode mode, const StoreOptions& options);
 
   // Makes a copied or restored store appendable here, once `newest` (a signed checkpoint, the
-  // newest that anybody saw) is shown to be covered by it. Recovers it and reads all of it.
+  // newest that anybody saw) is shown to be covered by it. Recovers it and reads all of it. A
+  // refusal changes nothing.
   static Status Adopt(Disk* disk, std::string_view newest, const StoreOptions& options);
 
   // Reads `config` alone.
   static Result<StoreConfig> ReadConfig(Disk* disk);
+  // Whether this is the place that `config` names: else it is a copy, or a backup.
+  static Result<bool> IsAtHome(Disk* disk);
   // Whether `key` is the one that `config` names.
   static Status CheckKey(Disk* disk, const StoreConfig& config);
 
@@ -157,8 +162,13 @@ class Store {
 
  private:
   explicit Store(StoreConfig config);
-  Status OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool force_recovery);
-  Status SyncAll(Disk* disk) const;
+  Status OpenToRead(Disk* disk, const StoreOptions& options);
+  // False, and it is not open: the last writer did not leave it idle, and `mode` is kIfIdle.
+  Result<bool> OpenToAppend(Disk* disk, const StoreOptions& options, OpeningMode mode);
+  // Mends what the last writer left, if all of it can be.
+  static Status Mend(Disk* disk, const StoreConfig& config, const StoreOptions& options);
+  static Status AdoptHere(Disk* disk, StoreConfig config, const TreeHead& newest,
+                          const StoreOptions& options);
   // The log's files are there and whole, as far as lengths and their ends can tell.
   Status CheckFiles(uint64_t size, uint64_t frames_end, int64_t time) const;
   // The newest slot, if readers in this boot may believe it.
@@ -166,7 +176,7 @@ class Store {
 
   const StoreConfig config_;
   std::shared_ptr<LogFiles> files_;
-  std::shared_ptr<Verified> verified_;
+  const std::shared_ptr<Verified> verified_;
   std::unique_ptr<PublishedFile> published_;
   std::unique_ptr<Writer> writer_;  // none when read-only
 

@@ -6,11 +6,11 @@
 
 #include "logcore/check.h"
 #include "logcore/checkpoint.h"
-#include "logcore/edge.h"
-#include "logcore/journal_reader.h"
+#include "logcore/lock_file.h"
+#include "logcore/opening.h"
+#include "logcore/publication.h"
 #include "logcore/recovery.h"
 #include "logcore/store.h"
-#include "logcore/writer_lock.h"
 
 namespace logcore {
 namespace {
@@ -23,14 +23,10 @@ constexpr int kReadHeadAttempts = 1000;
 
 Result<std::unique_ptr<Writer>> Writer::Open(Disk* disk, SignerKey key, LogFiles* files,
                                              PublishedFile* published, const StoreOptions& options,
-                                             bool force_recovery) {
+                                             OpeningMode mode) {
   std::unique_ptr<Writer> writer(new Writer(std::move(key), files, published, options));
-  ASSIGN_OR_RETURN(writer->boot_id_, disk->BootId());
-  ASSIGN_OR_RETURN(writer->lock_, disk->Open("lock", Access::kReadWrite));
-  RETURN_IF_ERROR(CheckHeadLength(*writer->lock_));
-  ASSIGN_OR_RETURN(writer->journal_, disk->Open("journal", Access::kReadWrite));
-  ASSIGN_OR_RETURN(writer->base_journal_, disk->Open("journal", Access::kReadWrite));
-  RETURN_IF_ERROR(writer->RecoverOrResume(force_recovery));
+  ASSIGN_OR_RETURN(const bool opened, writer->Run(disk, mode));
+  if (!opened) writer.reset();
   return writer;
 }
 
@@ -42,88 +38,33 @@ Writer::Writer(SignerKey key, LogFiles* files, PublishedFile* published,
       clock_(options.clock),
       outside_length_(options.outside_length) {}
 
-Status Writer::RecoverOrResume(bool force_recovery) {
+Result<bool> Writer::Run(Disk* disk, OpeningMode mode) {
+  ASSIGN_OR_RETURN(lock_, disk->Open("lock", Access::kReadWrite));
+  ASSIGN_OR_RETURN(journal_, disk->Open("journal", Access::kReadWrite));
+  ASSIGN_OR_RETURN(base_journal_, disk->Open("journal", Access::kReadWrite));
   ASSIGN_OR_RETURN(const auto held_base, Held::Take(&base_mutex_, lock_.get(), kBase));
   ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
-  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead());
-  if (head && (force_recovery || head->boot_id != boot_id_)) head.reset();
-  may_lack_checkpoint_ = force_recovery;
-  std::optional<uint64_t> base_sequence;
-  if (head) base_sequence = head->base.sequence;
-  ASSIGN_OR_RETURN(const Base base, ReadBase(*journal_, base_sequence));
-  mac_key_ = base.key;
-  journal_length_ = base.journal_length;
+  Opening opening(disk, lock_.get(), journal_.get(), files_, published_,
+                  [this](const TreeHead& head) { return SignCheckpoint(head, key_); });
+  ASSIGN_OR_RETURN(const bool opened, opening.Run(mode));
+  if (!opened) return false;
+  boot_id_ = opening.boot_id();
+  mac_key_ = opening.base().key;
+  journal_length_ = opening.base().journal_length;
   outside_length_ = std::min<uint64_t>(outside_length_, (journal_length_ - kRecordsStart) / 8);
-  if (!head || head->state != HeadState::kIdle || head->advancing || head->doubtful) {
-    if (head && head->complete) {
-      RETURN_IF_ERROR(MarkIncomplete());
-      head->complete = false;
-    }
-    const bool died_in_commit = head && head->state == HeadState::kCommitting && !head->advancing &&
-                                !head->outside && !head->doubtful;
-    ASSIGN_OR_RETURN(const Recovered recovered,
-                     RunRecovery(head ? &*head : nullptr,
-                                 died_in_commit ? RecoverFrom::kHead : RecoverFrom::kBase));
-    const LogState& start = recovered.base.state;
-    bool complete = head && head->complete;
-    if (!head) {
-      ASSIGN_OR_RETURN(complete, published_->SaysComplete());
-    }
-    // Before the head says that this boot has recovered: only another boot may lack a slot.
-    if (!head && !force_recovery) RETURN_IF_ERROR(MendCheckpoint(recovered.state));
-    head = Head{.boot_id = boot_id_,
-                .state = HeadState::kIdle,
-                .base = start.position,
-                .base_size = start.end.size,
-                .base_frames_end = start.end.frames_end,
-                .log = recovered.state,
-                .complete = complete,
-                .durable_sequence = recovered.state.position.sequence,
-                .recoveries = head ? head->recoveries + 1 : 0};
-    RETURN_IF_ERROR(WriteHead(*head));
-  } else {
-    RETURN_IF_ERROR(CheckHead(*head, base));
-  }
-  RETURN_IF_ERROR(EraseTornBase(journal_.get()));
-  opened_ = head->log;
-  recoveries_ = head->recoveries;
-  NoteUse(*head);
-  return {};
+  opened_ = opening.head().log;
+  recoveries_ = opening.head().recoveries;
+  NoteUse(opening.head());
+  return true;
 }
 
-// A power cut may have torn the slots of `checkpoint`: one, which the next publication would write
-// over, but there may be nothing to publish; or both, which are never synced.
-Status Writer::MendCheckpoint(const LogState& log) {
-  ASSIGN_OR_RETURN(const auto held, Held::Take(&publish_mutex_, lock_.get(), kPublish));
-  Result<PublishedFile::Slot> slot = published_->Read();
-  if (!slot.has_value()) {
-    if (slot.error().code != Code::kCorrupt) return tl::unexpected<Error>(slot.error());
-    RETURN_IF_ERROR(PublishAfter(std::nullopt, log));
-    return {};
-  }
-  const Status both = published_->CheckBothSlots();
-  if (both.has_value() || both.error().code != Code::kCorrupt) return both;
-  slot->published.sequence += 1;
-  return published_->Write(*slot);
-}
-
-// The head, the journal, the files and the checkpoint are of one time: none was rolled back.
-Status Writer::CheckHead(const Head& head, const Base& base) const {
-  RETURN_IF_ERROR(files_->CheckLengths(head.log.end));
-  RETURN_IF_ERROR(CheckEdge(*files_, head.log.range));
-  const JournalReader reader(journal_.get(), files_, base);
-  ASSIGN_OR_RETURN(const std::optional<JournalRecord> newer, reader.After(head.log));
-  if (newer) return Fail(Code::kCorrupt, "lock: its head is older than the journal");
-  ASSIGN_OR_RETURN(const PublishedFile::Slot slot, published_->Read());
-  return CheckCovers(*files_, head.log, slot.published.head);
-}
-
-// `head`: null in a new boot. Nothing needs to be noted then: all that can be read is on the disk.
+// In a living process: another one died.
 Result<Recovered> Writer::RunRecovery(Head* head, RecoverFrom from) {
-  return Recover(journal_.get(), files_, *published_, head, from, [this, head](uint64_t sequence) {
-    head->durable_sequence = sequence;
-    return WriteHead(*head);
-  });
+  return Recover(journal_.get(), files_, *published_, head, *head, from,
+                 [this, head](uint64_t sequence) {
+                   head->durable_sequence = sequence;
+                   return WriteHead(lock_.get(), *head);
+                 });
 }
 
 // In a living process: who was advancing the base died.
@@ -133,7 +74,7 @@ Status Writer::RecoverFromBase(Head* head) {
   head->log = recovered->state;
   head->durable_sequence = head->log.position.sequence;
   head->advancing = head->doubtful = false;
-  return WriteHead(*head);
+  return WriteHead(lock_.get(), *head);
 }
 
 Error Writer::Stopped() {
@@ -154,24 +95,10 @@ void Writer::NoteUse(const Head& head) {
   base_seen_ = head.base.sequence;
 }
 
-Result<std::optional<Head>> Writer::ReadHead() const {
-  std::string bytes(kMaxHeadLength, '\0');
-  ASSIGN_OR_RETURN(const size_t length, lock_->ReadAt(0, bytes.data(), bytes.size()));
-  bytes.resize(length);
-  return DecodeHead(bytes);
-}
-
-// In full length: nothing of a longer one is left after it.
-Status Writer::WriteHead(const Head& head) {
-  std::string bytes = EncodeHead(head);
-  bytes.resize(kMaxHeadLength, '\0');
-  return lock_->WriteAt(0, bytes);
-}
-
 tl::unexpected<Error> Writer::Poison(Head head, Error why) {
   stopped_ = true;
   head.state = HeadState::kPoisoned;
-  const Status written = WriteHead(head);
+  const Status written = WriteHead(lock_.get(), head);
   if (!written.has_value()) why.message += "; and " + written.error().message;
   // Whatever it was, to the caller it is an error of the disk whose outcome is unknown.
   if (why.code != Code::kCorrupt) why.code = Code::kIo;
@@ -179,7 +106,7 @@ tl::unexpected<Error> Writer::Poison(Head head, Error why) {
 }
 
 Result<Head> Writer::HeadForAppend() {
-  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead());
+  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead(*lock_));
   if (!head || head->boot_id != boot_id_) {
     return Fail(Code::kCorrupt, "lock: its head was overwritten");
   }
@@ -195,7 +122,7 @@ Result<Head> Writer::HeadForAppend() {
     head->durable_sequence = head->log.position.sequence;
     head->doubtful |= std::exchange(head->outside, false);
     ++head->recoveries;
-    RETURN_IF_ERROR(WriteHead(*head));
+    RETURN_IF_ERROR(WriteHead(lock_.get(), *head));
   }
   if (std::exchange(recoveries_, head->recoveries) != head->recoveries) files_->ForgetReserved();
   return std::move(*head);
@@ -207,7 +134,7 @@ Result<uint64_t> Writer::Commit(std::string* record, std::span<const Hash> leaf_
   Result<uint64_t> first_index = TryCommit(record, leaf_hashes, prepared, on_head_known);
   if (!first_index.has_value()) {
     const Code code = first_index.error().code;
-    if (code != Code::kNoSpace && code != Code::kTooLarge) stopped_ = true;
+    if (!IsOfOneAppend(code)) stopped_ = true;
   }
   return first_index;
 }
@@ -287,7 +214,7 @@ Result<uint64_t> Writer::WriteRecord(Head head, std::string* record, LogAppend a
   }
   head.state = HeadState::kCommitting;
   head.outside = append.outside.length != 0;
-  RETURN_IF_ERROR(WriteHead(head));
+  RETURN_IF_ERROR(WriteHead(lock_.get(), head));
   const std::string* journaled = record;
   if (const auto [skip, outside] = append.outside; outside != 0) {
     short_record_.assign(*record, 0, kRecordHeaderLength + skip);
@@ -301,7 +228,7 @@ Result<uint64_t> Writer::WriteRecord(Head head, std::string* record, LogAppend a
   if (durable.has_value()) {
     // Said before the files are written: who recovers must not write over this record any more.
     head.durable_sequence = header.sequence;
-    durable = WriteHead(head);
+    durable = WriteHead(lock_.get(), head);
   }
   if (!durable.has_value()) return Poison(std::move(head), std::move(durable).error());
 
@@ -310,8 +237,8 @@ Result<uint64_t> Writer::WriteRecord(Head head, std::string* record, LogAppend a
   CHECK(end->size == range.size());
   head.state = HeadState::kIdle;
   head.outside = false;
-  head.log = {{header.sequence, offset + header.Length()}, header.mac, *end, range};
-  const Status written = WriteHead(head);
+  head.log = {{header.sequence, offset + header.Length(), offset}, header.mac, *end, range};
+  const Status written = WriteHead(lock_.get(), head);
   if (!written.has_value()) return Poison(std::move(head), written.error());
   NoteUse(head);
   record->resize(kRecordHeaderLength + header.frames_length);  // as it was given
@@ -369,61 +296,22 @@ Result<Published> Writer::Publish() {
   ASSIGN_OR_RETURN(const auto held, Held::Take(&publish_mutex_, lock_.get(), kPublish));
   std::optional<Head> head;
   for (int i = 0; i < kReadHeadAttempts && !head; ++i) {
-    ASSIGN_OR_RETURN(head, ReadHead());
+    ASSIGN_OR_RETURN(head, ReadHead(*lock_));
   }
   if (!head) return Fail(Code::kCorrupt, "lock: its head cannot be read");
 
-  Result<PublishedFile::Slot> newest = published_->Read();
-  if (newest.has_value()) {
-    const bool believable = newest->boot_id == boot_id_ || newest->boot_id == kCompleteBoot;
-    if (head->log.end.size <= newest->published.head.size && believable) return newest->published;
-    return PublishAfter(*newest, head->log);
+  ASSIGN_OR_RETURN(PublishedFile::Slot newest, published_->Read());
+  const bool believable = newest.boot_id == boot_id_ || newest.boot_id == kCompleteBoot;
+  if (head->log.end.size <= newest.published.head.size && believable) {
+    return std::move(newest.published);
   }
-  if (newest.error().code != Code::kCorrupt || !may_lack_checkpoint_) {
-    return tl::unexpected<Error>(newest.error());
-  }
-  return PublishAfter(std::nullopt, head->log);
+  return PublishLog(*files_, published_, newest, head->log, boot_id_,
+                    [this](const TreeHead& tree) { return Sign(tree); });
 }
 
-// Checks and signs the tree of `log`, and writes it over the older slot. `newest` is the other one;
-// nothing if both were torn.
-Result<Published> Writer::PublishAfter(const std::optional<PublishedFile::Slot>& newest,
-                                       const LogState& log) {
-  const CompactRange& range = log.range;
-  ASSIGN_OR_RETURN(const CompactRange edge, ReadEdge(*files_, range.size()));
-  if (edge != range) {
-    return Fail(Code::kCorrupt, "hashes: the tree of size " + std::to_string(range.size()) +
-                                    " is not the one that was committed; it is not signed");
-  }
-  PublishedFile::Slot slot = newest.value_or(PublishedFile::Slot());
-  slot.boot_id = boot_id_;
-  slot.published.sequence += 1;
-  slot.published.head = range.Head();
-  slot.published.frames_end = log.end.frames_end;
-  if (log.end.size != 0) slot.published.time = log.end.time;
-  slot.published.note = Sign(slot.published.head);
-  RETURN_IF_ERROR(published_->Write(slot));
-  if (!newest.has_value()) {  // Both slots were torn: mend both.
-    slot.published.sequence += 1;
-    RETURN_IF_ERROR(published_->Write(slot));
-  }
-  may_lack_checkpoint_ = false;
-  return std::move(slot.published);
-}
-
-// Before the first record after MarkComplete: from now on a power cut may tear what `checkpoint`
-// says is complete. It may also bring back what an unsynced slot held before; so both slots are
-// written and synced, one after the other.
 Status Writer::MarkIncomplete() {
   ASSIGN_OR_RETURN(const auto held, Held::Take(&publish_mutex_, lock_.get(), kPublish));
-  ASSIGN_OR_RETURN(PublishedFile::Slot slot, published_->Read());
-  slot.boot_id = boot_id_;
-  for (int i = 0; i < 2; ++i) {
-    slot.published.sequence += 1;
-    RETURN_IF_ERROR(published_->Write(slot));
-    RETURN_IF_ERROR(published_->Sync());
-  }
-  return {};
+  return TakeCompleteBack(published_, boot_id_);
 }
 
 }  // namespace logcore

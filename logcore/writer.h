@@ -1,5 +1,5 @@
 // Writer: what appends to a store. The order of a commit, of a publication and of a new base slot
-// are written here once; recovery.h is their counterpart. Part of Store (store.h), which says the
+// are written here once; opening.h and recovery.h are their counterpart. Part of Store (store.h), which says the
 // threads.
 //
 // Locks on the file `lock`, taken in this order; each process also has a mutex for each, as the
@@ -43,14 +43,15 @@
 
 namespace logcore {
 
+enum class OpeningMode : int;  // opening.h
 struct StoreOptions;
 
 class Writer {
  public:
-  // Recovers if it must. `force_recovery`: believe nothing that `lock` says (a copy's is stale).
+  // Opens it as opening.h says. Null: the last writer did not leave it idle, and `mode` is kIfIdle.
   static Result<std::unique_ptr<Writer>> Open(Disk* disk, SignerKey key, LogFiles* files,
                                               PublishedFile* published, const StoreOptions& options,
-                                              bool force_recovery);
+                                              OpeningMode mode);
 
   // `record`: kRecordHeaderLength bytes to be filled in, then the frames; as long after as before,
   // unless the log has stopped. All errors but kNoSpace and kTooLarge stop it in this process.
@@ -85,13 +86,9 @@ class Writer {
   Result<uint64_t> TryCommit(std::string* record, std::span<const Hash> leaf_hashes,
                              std::optional<Prepared>* prepared,
                              const std::function<void()>& on_head_known);
-  Status RecoverOrResume(bool force_recovery);
-  Status MendCheckpoint(const LogState& log);
+  Result<bool> Run(Disk* disk, OpeningMode mode);
   // The ones below, down to Poison: under the commit lock.
-  Result<std::optional<Head>> ReadHead() const;
-  Status WriteHead(const Head& head);
   Result<Head> HeadForAppend();
-  Status CheckHead(const Head& head, const Base& base) const;
   Result<Recovered> RunRecovery(Head* head, RecoverFrom from);
   Status RecoverFromBase(Head* head);
   // Makes every process stop, until one that is new has recovered.
@@ -110,8 +107,6 @@ class Writer {
   Result<bool> IsDoubtful();
   Status WriteBase(const Base& base, uint64_t durable_sequence);
   Status MarkIncomplete();
-  Result<Published> PublishAfter(const std::optional<PublishedFile::Slot>& newest,
-                                 const LogState& log);
   const std::string& Sign(const TreeHead& head);
 
   const SignerKey key_;
@@ -123,7 +118,6 @@ class Writer {
   Hash mac_key_;
   uint64_t journal_length_ = 0;
   LogState opened_;
-  bool may_lack_checkpoint_ = false;  // A copy's slots may both be torn.
 
   std::unique_ptr<File> lock_;
   std::unique_ptr<File> journal_;

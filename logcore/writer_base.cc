@@ -3,8 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "logcore/lock_file.h"
 #include "logcore/writer.h"
-#include "logcore/writer_lock.h"
 
 namespace logcore {
 
@@ -27,21 +27,31 @@ Status Writer::AdvanceBaseFrom(std::optional<uint64_t> seen) {
     status = files_->Sync(noted.base_size, noted.log.end.size);
     if (!status.has_value()) break;
     base.state = noted.log;
-    ASSIGN_OR_RETURN(base.blocks, files_->PartialBlocks(noted.log.end));
+    Result<std::vector<Block>> blocks = files_->PartialBlocks(noted.log.end);
+    if (!blocks.has_value()) {
+      status = tl::unexpected<Error>(blocks.error());
+      break;
+    }
+    base.blocks = std::move(*blocks);
     ASSIGN_OR_RETURN(noted.doubtful, IsDoubtful());
   } while (noted.doubtful);
   if (status.has_value()) status = WriteBase(base, noted.base.sequence);
 
   ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
-  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead());
+  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead(*lock_));
   if (!head) return Fail(Code::kCorrupt, "lock: its head was overwritten");
+  if (!status.has_value() && status.error().code == Code::kBusy) {
+    head->advancing = false;  // A file could not be opened, so no sync was asked for, nor failed.
+    RETURN_IF_ERROR(WriteHead(lock_.get(), *head));
+    return status;
+  }
   if (!status.has_value()) return Poison(*head, status.error());
   if (head->state == HeadState::kPoisoned) return tl::unexpected<Error>(Stopped());
   head->base = noted.log.position;
   head->base_size = noted.log.end.size;
   head->base_frames_end = noted.log.end.frames_end;
   head->advancing = false;
-  RETURN_IF_ERROR(WriteHead(*head));
+  RETURN_IF_ERROR(WriteHead(lock_.get(), *head));
   NoteUse(*head);
   return {};
 }
@@ -57,7 +67,7 @@ Result<bool> Writer::BeginAdvance(std::optional<uint64_t> seen, Head* noted) {
     return false;
   }
   noted->advancing = true;
-  RETURN_IF_ERROR(WriteHead(*noted));
+  RETURN_IF_ERROR(WriteHead(lock_.get(), *noted));
   return true;
 }
 
@@ -86,17 +96,16 @@ Status Writer::MarkComplete() {
   ASSIGN_OR_RETURN(const auto held_base, Held::Take(&base_mutex_, lock_.get(), kBase));
   ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
   ASSIGN_OR_RETURN(const auto held_publish, Held::Take(&publish_mutex_, lock_.get(), kPublish));
-  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead());
+  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead(*lock_));
   ASSIGN_OR_RETURN(PublishedFile::Slot slot, published_->Read());
   // Another process may have appended meanwhile: then it is for it to say.
   if (!head || head->state != HeadState::kIdle || head->advancing || head->doubtful ||
-      slot.boot_id != boot_id_ ||
-      head->base.sequence != head->log.position.sequence ||
+      slot.boot_id != boot_id_ || head->base.sequence != head->log.position.sequence ||
       slot.published.head.size != head->log.end.size) {
     return {};
   }
   head->complete = true;  // First, so that no process appends without taking it back.
-  RETURN_IF_ERROR(WriteHead(*head));
+  RETURN_IF_ERROR(WriteHead(lock_.get(), *head));
   slot.boot_id = kCompleteBoot;
   slot.published.sequence += 1;
   RETURN_IF_ERROR(published_->Write(slot));

@@ -11,7 +11,7 @@ namespace tlogfs_test {
 
 namespace {
 
-// lock numbers of logcore/writer.cc: who lets another process work inside an operation must know
+// lock numbers of logcore/lock_file.h: who lets another process work inside an operation must know
 // that it will not wait for this one.
 constexpr int kCommitLock = 1;
 constexpr int kPublishLock = 2;

@@ -44,16 +44,21 @@ Actor::~Actor() {
 }
 
 std::unique_ptr<World> World::Create(const std::function<void(SimDisk*)>& prepare) {
+  return Create(WorldOptions{.prepare = prepare});
+}
+
+std::unique_ptr<World> World::Create(const WorldOptions& options) {
   RememberSignatures();
   std::unique_ptr<World> world(new World());
   world->disk_ = std::make_unique<SimDisk>();
   world->possible_ = {LogModel::Empty()};
-  if (prepare) prepare(world->disk_.get());
+  world->gap_limit_ = options.gap_limit;
+  if (options.prepare) options.prepare(world->disk_.get());
   const auto process = world->disk_->NewProcess();
   const auto key = logcore::SignerKey::Parse(kSigner);
   const auto vkey = Store::Init(
       process.get(),
-      {.origin = "PeterNeumann", .key = key.value(), .journal_length = logcore::kMinJournalLength},
+      {.origin = "PeterNeumann", .key = key.value(), .journal_length = options.journal_length},
       {.clock = [clock = world->clock_] { return clock; }});
   if (!vkey.has_value()) throw Violation("init: " + vkey.error().message);
   process->Kill();
@@ -76,6 +81,7 @@ std::unique_ptr<World> World::Clone() const {
   clone->acknowledged_ = acknowledged_;
   clone->visible_ = visible_;
   clone->unpublished_since_cut_ = unpublished_since_cut_;
+  clone->gap_limit_ = gap_limit_;
   clone->closed_ = closed_;
   clone->clock_ = clock_;
   clone->openings_ = openings_;
@@ -117,7 +123,7 @@ ActorPtr World::Open(bool outside) {
   Step("open");
   auto actor = std::make_unique<Actor>();
   actor->process = disk_->NewProcess();
-  StoreOptions options{.clock = [this] { return clock_; }, .gap_limit = kGapLimit};
+  StoreOptions options = Options();
   if (outside) options.outside_length = 1;
   auto store = Store::Open(actor->process.get(), Store::Mode::kAppend, options);
   if (!store.has_value()) {
@@ -238,8 +244,7 @@ void World::Read(uint64_t seed, int entries) {
   Step("read-only open");
   Actor reader;
   reader.process = disk_->NewProcess();
-  auto store = Store::Open(reader.process.get(), Store::Mode::kReadOnly,
-                           {.clock = [this] { return clock_; }});
+  auto store = Store::Open(reader.process.get(), Store::Mode::kReadOnly, Options());
   if (!store.has_value()) {
     if (unpublished_since_cut_ && store.error().code == Code::kBusy) return;
     Violate("read-only open: " + Name(store.error().code) + ": " + store.error().message);
@@ -258,6 +263,16 @@ void World::CutPower(uint64_t seed) {
   unpublished_since_cut_ = !closed_;
 }
 
+void World::Reboot() {
+  Step("reboot");
+  disk_->Reboot();
+  unpublished_since_cut_ = !closed_;
+}
+
+StoreOptions World::Options() const {
+  return {.clock = [this] { return clock_; }, .gap_limit = gap_limit_};
+}
+
 void World::CheckFiles() {
   std::string difference;
   std::erase_if(possible_, [&](const LogModelPtr& log) {
@@ -270,7 +285,7 @@ void World::CheckFiles() {
 
 void World::CheckAudit() {
   const auto process = disk_->NewProcess();
-  const auto report = logcore::Audit(process.get(), {.gap_limit = kGapLimit});
+  const auto report = logcore::Audit(process.get(), {.gap_limit = gap_limit_});
   if (!report.has_value()) Violate("audit: " + report.error().message);
   for (const logcore::Damage& damage : report->damages) {
     Violate("audit: " + damage.file + ": " + damage.what);

@@ -30,8 +30,14 @@
 
 namespace tlogfs_test {
 
-// Batches are short here: what is outside of a record begins in the next block.
+// Batches are short here, as a rule: what is outside of a record begins in the next block.
 inline constexpr uint64_t kGapLimit = 0;
+
+struct WorldOptions {
+  std::function<void(SimDisk*)> prepare = nullptr;  // called before init: sabotage, observers
+  uint64_t gap_limit = kGapLimit;
+  uint64_t journal_length = logcore::kMinJournalLength;
+};
 
 class Violation : public std::runtime_error {
  public:
@@ -51,8 +57,9 @@ using ActorPtr = std::unique_ptr<Actor>;
 
 class World {
  public:
-  // A machine with an empty store; `prepare` is called before init: sabotage, observers.
+  // A machine with an empty store.
   static std::unique_ptr<World> Create(const std::function<void(SimDisk*)>& prepare = nullptr);
+  static std::unique_ptr<World> Create(const WorldOptions& options);
   // After an init that did not finish: there is no store, or a whole one that is empty.
   static void CheckUnfinished(SimDisk* disk);
   // The same world, all its processes killed.
@@ -82,6 +89,8 @@ class World {
   // A reader comes by: opens the store read-only, looks at what is published, reads some entries.
   void Read(uint64_t seed, int entries);
   void CutPower(uint64_t seed);
+  // The machine goes down in good order, and boots: nothing that was written is lost.
+  void Reboot();
 
   // By an actor that has just published, with no commit since: every file is as it must be.
   void CheckFiles();
@@ -101,6 +110,7 @@ class World {
 
  private:
   World() = default;
+  logcore::StoreOptions Options() const;
   void Commit(Actor* actor, const std::vector<std::string>& entries, logcore::Batch* batch,
               const std::function<void()>& on_head_known);
   [[noreturn]] void Violate(const std::string& what) const;
@@ -114,6 +124,7 @@ class World {
   uint64_t acknowledged_ = 0;
   uint64_t visible_ = 0;
   bool unpublished_since_cut_ = false;
+  uint64_t gap_limit_ = kGapLimit;
   bool closed_ = false;  // in good order, with nothing appended since: a power cut takes nothing
   int64_t clock_ = 1'700'000'000;
   uint64_t openings_ = 0;

@@ -67,8 +67,8 @@ TEST(LogFilesOutside, WholeBlocksAreWrittenOnTheirOwn) {
   }
 }
 
-// Entries that were committed after an end, whatever they are, are not taken for what an append that
-// died has left behind it: a journal that was rolled back would cut them off.
+// Entries that were committed after an end, whatever they are, are not taken for what an append
+// that died has left behind it: a journal that was rolled back would cut them off.
 TEST(LogFilesOutside, CommittedEntriesAreNotTakenForIt) {
   const std::string zeros(kMaxEntryLength, '\0');
   const std::vector<std::vector<std::string>> batches = {{""},

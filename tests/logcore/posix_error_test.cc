@@ -125,7 +125,7 @@ TEST_F(PosixErrorTest, OfNamesAndDirectories) {
 TEST_F(PosixErrorTest, OfTheBootId) {
   const std::string path = "/proc/sys/kernel/random/boot_id";
   const auto boot_id = [&] { return StatusOf(disk_->BootId()); };
-  ExpectError(SYS_openat, EMFILE, Code::kIo, "open " + path + ": Too many open files", boot_id);
+  ExpectError(SYS_openat, EMFILE, Code::kBusy, "open " + path + ": Too many open files", boot_id);
   ExpectError(SYS_read, EIO, Code::kIo, "read " + path + kIo, boot_id);
   ExpectError(SYS_read, 0, Code::kIo, "read " + path + ": not a boot id", boot_id);
 }
@@ -136,8 +136,8 @@ TEST_F(PosixErrorTest, HaveTheirCodes) {
       {ENOENT, Code::kNotFound}, {EEXIST, Code::kExists},   {EACCES, Code::kDenied},
       {EPERM, Code::kDenied},    {ENOSPC, Code::kNoSpace},  {EDQUOT, Code::kNoSpace},
       {EROFS, Code::kReadOnly},  {ENOTDIR, Code::kInvalid}, {EISDIR, Code::kInvalid},
-      {ELOOP, Code::kInvalid},   {ENXIO, Code::kInvalid},   {EMFILE, Code::kIo},
-      {ESTALE, Code::kIo},
+      {ELOOP, Code::kInvalid},   {ENXIO, Code::kInvalid},   {EMFILE, Code::kBusy},
+      {ENFILE, Code::kBusy},    {ESTALE, Code::kIo},
   };
   for (const auto& [error, code] : codes) {
     const Status opened =

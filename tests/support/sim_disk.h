@@ -146,6 +146,9 @@ class SimDisk {
 
   // All processes die, see above.
   void CutPower(uint64_t seed);
+  // The machine is shut down in good order: all processes die, all that was written is on the disk,
+  // and it boots.
+  void Reboot();
 
   // Operations so far. Reads are not counted unless CountReads().
   uint64_t operations() const { return operations_; }

@@ -236,6 +236,22 @@ void SimDisk::Cut::OfDirectory(Inode* inode) {
   inode->cache_names = inode->disk_names;
 }
 
+void SimDisk::Reboot() {
+  for (const auto& process : processes_) {
+    process->dead = true;
+    ReleaseLocks(process.get(), nullptr);
+  }
+  for (Inode& inode : inodes_) {
+    if (inode.is_directory) {
+      inode.disk_names = inode.cache_names;
+      inode.names.clear();
+    } else {
+      SyncInode(&inode);
+    }
+  }
+  ++boot_;
+}
+
 void SimDisk::CutPower(uint64_t seed) {
   for (const auto& process : processes_) {
     process->dead = true;

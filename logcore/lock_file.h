@@ -1,13 +1,19 @@
-// The locks of `lock`, as Writer (writer.h) takes them.
+// The file `lock`: the locks that Writer (writer.h) takes, and the head (journal.h).
+//
+// The head may be read without a lock: it can look torn then, for the moment of one small write.
+//
+// Any thread. Tested by tests/logcore/store_test.cc and tests/crash.
 
-#ifndef LOGCORE_WRITER_LOCK_H_
-#define LOGCORE_WRITER_LOCK_H_
+#ifndef LOGCORE_LOCK_FILE_H_
+#define LOGCORE_LOCK_FILE_H_
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "logcore/disk.h"
+#include "logcore/journal.h"
 #include "logcore/result.h"
 
 namespace logcore {
@@ -37,6 +43,24 @@ class Held {
   const int which_;
 };
 
+// All of them, which keeps every other process from changing the store.
+class AllHeld {
+ public:
+  static Result<std::unique_ptr<AllHeld>> Take(Disk* disk);
+
+ private:
+  AllHeld() = default;
+  std::unique_ptr<File> lock_;
+  std::mutex mutexes_[3];
+  std::unique_ptr<Held> held_[3];
+};
+
+// kCorrupt unless the file has the length that a head has, always.
+Status CheckHeadLength(const File& lock);
+// Nothing if the file does not hold a head and, after it, zeros alone.
+Result<std::optional<Head>> ReadHead(const File& lock);
+Status WriteHead(File* lock, const Head& head);
+
 }  // namespace logcore
 
-#endif  // LOGCORE_WRITER_LOCK_H_
+#endif  // LOGCORE_LOCK_FILE_H_

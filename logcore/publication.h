@@ -1,0 +1,35 @@
+// Publication: what stands between a tree that was committed and a checkpoint that readers see.
+//
+// One thread, which holds the publish lock (lock_file.h). Tested by tests/logcore/store_test.cc and
+// tests/crash.
+
+#ifndef LOGCORE_PUBLICATION_H_
+#define LOGCORE_PUBLICATION_H_
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "logcore/journal.h"
+#include "logcore/log_files.h"
+#include "logcore/published.h"
+#include "logcore/result.h"
+
+namespace logcore {
+
+// Reads the right edge of the tree of `log` back, compares it with the committed range, and writes
+// the slot after `newest`, for the boot `boot_id`; both slots if there is no `newest`, as both were
+// torn. kCorrupt, and nothing is signed, if the two ways to the root differ. `sign` gives the note.
+Result<Published> PublishLog(const LogFiles& files, PublishedFile* published,
+                             const std::optional<PublishedFile::Slot>& newest, const LogState& log,
+                             std::string_view boot_id,
+                             const std::function<std::string(const TreeHead&)>& sign);
+
+// Before the first record after a slot said that all is on the disk: from now on a power cut may
+// tear what it covers. It may also bring back what an unsynced slot held before; so both slots are
+// written and synced, one after the other.
+Status TakeCompleteBack(PublishedFile* published, const std::string& boot_id);
+
+}  // namespace logcore
+
+#endif  // LOGCORE_PUBLICATION_H_
