@@ -116,9 +116,11 @@ class Auditor {
       Damaged("checkpoint", checkpoint.error().message);
       return {};
     }
+    // As they are: a slot that is torn is told, although an opening mends it.
     Status slots;
     for (int i = 0; i < kAttempts; ++i) {
-      slots = (*file)->CheckBothSlots();
+      ASSIGN_OR_RETURN(const auto present, PublishedFile::Open(disk_, Access::kRead));
+      slots = present->CheckBothSlots();
       if (slots.has_value() || slots.error().code != Code::kCorrupt) break;
     }
     RETURN_IF_ERROR(Judge(slots));
@@ -136,7 +138,7 @@ class Auditor {
     ASSIGN_OR_RETURN(const std::optional<JournalAuditOptions> options, OptionsOfJournal());
     if (!options) return {};
     Result<CommittedLog> log = RehearseMending(disk_, *options);
-    if (!log.has_value()) {  // A file of the writer's that is not there is for AuditJournal to tell.
+    if (!log.has_value()) {  // AuditJournal tells of a file that is not there.
       const bool is_told_later = IsDamage(log.error()) || log.error().code == Code::kDenied;
       return is_told_later ? Status() : tl::unexpected<Error>(log.error());
     }

@@ -38,9 +38,9 @@ struct CommittedLog {
 Result<CommittedLog> RehearseMending(Disk* disk, const JournalAuditOptions& options);
 
 // The first damage there is: kCorrupt or kNotFound, with the file's name. A store that is being
-// appended to moves while it is read: what looks wrong is looked at again, and the log is null if it
-// moves all the time. kBusy if a commit is under way, or its writer died in it, and all that does
-// not fit may be due to that.
+// appended to moves while it is read: what looks wrong is looked at again, and the log is null if
+// it moves all the time. kBusy if a commit is under way, or its writer died in it, and all that
+// does not fit may be due to that.
 Result<CommittedLog> CheckJournal(Disk* disk, const LogFiles& files,
                                   const JournalAuditOptions& options);
 

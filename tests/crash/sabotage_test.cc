@@ -31,6 +31,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,7 @@ using logcore::HeadState;
 
 constexpr uint64_t kMaxStates = 100'000;
 
-enum class Where { kAnywhere, kAtSegments };
+enum class Where { kAnywhere, kAtSegments, kRecoveredTwice };
 
 struct Sabotage {
   std::string name;
@@ -238,7 +239,7 @@ std::vector<Sabotage> LeftOut() {
       {"recovery: head says durable", InRecovery(HeadThat([](const Head& head) {
          return head.log.position.sequence < head.durable_sequence;
        })),
-       0, Where::kAnywhere, 607},
+       0, Where::kRecoveredTwice},
       {"recovery: cutting off what is outside a torn record",
        And(AfterInit, SimDisk::Matching(SimKind::kCut, "entries/*"))},
       {"recovery: rewriting the log's files", InRecovery(And(OfLogFile, Write("*")))},
@@ -277,6 +278,45 @@ std::vector<Sabotage> TooLate() {
   };
 }
 
+// Every death in a commit, then every death in the recovery of that, then one early in the recovery
+// of both, and a power cut: what the first recovery has made durable the second must not write
+// over.
+void RunRecoveredTwice(uint64_t seed, const World& start, RunCount* count) {
+  const auto dies_at = [](World* world, uint64_t operation, const std::function<void()>& what) {
+    world->disk()->CrashAt(world->disk()->operations() + operation);
+    bool died = false;
+    try {
+      what();
+    } catch (const SimCrash&) {
+      died = true;
+    }
+    world->disk()->CrashAt(0);
+    return died;
+  };
+  const auto opens = [](World* world) { static_cast<void>(world->Open(false)); };
+  for (uint64_t in_commit = 1; count->states < kMaxStates; ++in_commit) {
+    const auto one = start.Clone();
+    ActorPtr actor = one->Open(false);
+    if (!dies_at(one.get(), in_commit, [&] { one->Commit(actor.get(), MakeEntries(seed, 40)); })) {
+      return;
+    }
+    actor.reset();
+    for (uint64_t in_first = 1;; ++in_first) {
+      const auto two = one->Clone();
+      if (!dies_at(two.get(), in_first, [&] { opens(two.get()); })) break;
+      for (uint64_t in_second = 1; in_second <= 20; ++in_second) {
+        const auto three = two->Clone();
+        if (!dies_at(three.get(), in_second, [&] { opens(three.get()); })) break;
+        ++count->states;
+        three->CutPower(seed * 1000 + in_second);
+        const ActorPtr last = three->Open(false);
+        three->Publish(last.get());
+        three->CheckFiles();
+      }
+    }
+  }
+}
+
 // Runs until a violation, which it prints: then 0, else 1.
 int Search(const Sabotage& sabotage) {
   RunCount count;
@@ -290,6 +330,12 @@ int Search(const Sabotage& sabotage) {
       const auto start = PrepareWorld(65536 - 2, prepare);
       for (uint64_t seed = 1; count.states < kMaxStates; ++seed) {
         RunHistory(seed, *start, 6, &count);
+      }
+    }
+    if (sabotage.where == Where::kRecoveredTwice) {
+      const auto start = World::Create(prepare);
+      for (uint64_t seed = 1; count.states < kMaxStates; ++seed) {
+        RunRecoveredTwice(seed, *start, &count);
       }
     }
     for (uint64_t seed = sabotage.first_seed; count.states < kMaxStates; ++seed) {
@@ -335,6 +381,13 @@ TEST(SabotageTest, WhatIsLeftOutIsFound) {
 
 TEST(SabotageTest, WhatComesTooLateIsFound) {
   FindAll(TooLate());
+}
+
+// The same, of a store that forgets nothing.
+TEST(SabotageTest, RecoveredTwiceWithoutSabotage) {
+  RunCount count;
+  EXPECT_NO_THROW(RunRecoveredTwice(1, *World::Create(), &count));
+  EXPECT_GT(count.states, 1000u);
 }
 
 // A node of the newest tile is damaged, in a block that no recovery writes again. Nothing is signed

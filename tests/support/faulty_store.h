@@ -82,10 +82,12 @@ class FaultyDisk final : public logcore::Disk {
       : disk_(logcore::OpenPosixDisk(path).value()), faults_(faults) {}
   logcore::Result<std::unique_ptr<logcore::File>> Open(const std::string& name,
                                                        logcore::Access access) override {
+    RETURN_IF_ERROR((*faults_)("open", name));
     return Wrap(disk_->Open(name, access), name);
   }
   logcore::Result<std::unique_ptr<logcore::File>> Create(const std::string& name,
                                                          unsigned mode) override {
+    RETURN_IF_ERROR((*faults_)("create", name));
     return Wrap(disk_->Create(name, mode), name);
   }
   logcore::Status MakeDirectory(const std::string& name, unsigned mode) override {
