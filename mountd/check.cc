@@ -58,7 +58,11 @@ Result<int> Check(const CheckCommand& command, Environment& environment) {
   if (!config.has_value()) return Within(context, config.error());
   environment.out << "sound: " << report->head.size << " entries, root "
                   << logcore::Base64Encode(report->head.root.view()) << ", checkpoint signed by "
-                  << config->vkey.ToString() << "\n";
+                  << config->vkey.ToString();
+  if (report->unpublished != 0) {
+    environment.out << "; " << report->unpublished << " more acknowledged and not yet published";
+  }
+  environment.out << "\n";
   return 0;
 }
 
