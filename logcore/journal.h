@@ -13,7 +13,8 @@
 //   | previous 32 | mac 32 | frames ... | zeros up to the next 4 KiB
 //
 // A long one need not hold all its frames. `outside` bytes of them, those that fill whole 4 KiB
-// blocks of the segment they go to, are there already, synced before the record was written.
+// blocks of the segment they go to behind a gap (log_files.h), are there already, synced before the
+// record was written.
 //
 // Sequences count up by one for ever, so a record of an older lap cannot pass for a new one.
 // `previous` is the mac of the record before: a chain. mac = SHA-256(key || the fields before it),

@@ -24,6 +24,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "logcore/disk.h"
 #include "logcore/journal.h"

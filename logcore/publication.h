@@ -9,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "logcore/journal.h"
 #include "logcore/log_files.h"

@@ -8,7 +8,8 @@
 //      if it may be in the page cache alone. Not merely sync: after a failed sync the kernel has
 //      marked the pages clean, and a later sync would succeed without writing anything
 //   3. refuse where this is not a torn end but damage: a valid record of a later sequence anywhere,
-//      files longer than the journal explains, a published checkpoint that is not covered
+//      files longer than the journal explains, a record that `lock` knows to be committed and the
+//      journal does not have, a published checkpoint that is not covered
 //   4. only then cut off what a commit that died has written outside its record; sync it all
 //
 // All that is for a new boot, and after a sync that failed. Where a writer merely died, the page
@@ -17,9 +18,9 @@
 //
 // What is known to be on the disk is never written over: a power cut could tear it. The head of
 // this boot says what is: its base slot, and every record up to the one it names; and frames
-// outside of a record are, if there is one. In a new boot all
-// that can be read is on the disk, except what a recovery wrote that was killed: the files that it
-// may have put blocks back into are synced even if the blocks are right.
+// outside of a record are, if there is one. In a new boot all that can be read is on the disk,
+// except what a recovery wrote that was killed: the files that it may have put blocks back into are
+// synced even if the blocks are right.
 //
 // Idempotent: dying anywhere in it and running it again gives the same. Only what is proved by mac
 // and root is ever written. Tested by tests/crash.
