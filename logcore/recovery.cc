@@ -53,6 +53,12 @@ Status RestoreBase(const Base& base, bool new_boot, File* journal, LogFiles* fil
   return files->SyncEnds(base.state.end);
 }
 
+// One commit is under way at a time, and the newest base slot is the one that the head names, unless
+// somebody is advancing the base. It is another where the head was put back alone.
+tl::unexpected<Error> FailOldHead() {
+  return Fail(Code::kCorrupt, "lock: its head is older than the journal");
+}
+
 // A head says that a record is durable only when it is, and what the log was then.
 Status CheckKnown(const LogFiles& files, const LogState& state, const Head& known) {
   const uint64_t end = state.position.sequence;
@@ -135,6 +141,10 @@ Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& p
   RETURN_IF_ERROR(CheckEdge(*files, state.range));
   if (!from_base) {
     RETURN_IF_ERROR(JournalReader(journal, files, base).CheckNewest(state, base));
+    if (!head->advancing) {
+      ASSIGN_OR_RETURN(const Base newest, ReadBase(*journal, std::nullopt));
+      if (newest.state.position.sequence != head->base.sequence) return FailOldHead();
+    }
   }
 
   // Records after this one may be in the page cache alone.
@@ -143,6 +153,7 @@ Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& p
   while (true) {
     ASSIGN_OR_RETURN(std::optional<JournalRecord> record, reader.After(state));
     if (!record) break;
+    if (!from_base && head->log.position != state.position) return FailOldHead();
     const LogAppend append{.frames = record->frames(),
                            .leaf_hashes = record->leaf_hashes,
                            .prepared = &record->prepared,
