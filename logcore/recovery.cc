@@ -53,8 +53,8 @@ Status RestoreBase(const Base& base, bool new_boot, File* journal, LogFiles* fil
   return files->SyncEnds(base.state.end);
 }
 
-// One commit is under way at a time, and the newest base slot is the one that the head names, unless
-// somebody is advancing the base. It is another where the head was put back alone.
+// One commit is under way at a time, and the newest base slot is the one that the head names,
+// unless somebody is advancing the base. It is another where the head was put back alone.
 tl::unexpected<Error> FailOldHead() {
   return Fail(Code::kCorrupt, "lock: its head is older than the journal");
 }

@@ -13,8 +13,8 @@
 // are subsets without files that the older store, once recovered, has with the newer bytes as well.
 //
 // The two moments are ends of a process's life in every way there are: it lives, it has closed in
-// good order, it was killed between two steps or in a commit. Between the two, and after the second
-// one, the machine goes on or boots.
+// good order, it was killed between two steps, or in a commit before or after its record. Between
+// the two, and after the second one, the machine goes on or boots.
 
 #include <gtest/gtest.h>
 
@@ -50,11 +50,12 @@ void Put(SimDisk* disk, const std::string& name, const std::string& bytes) {
 void PutUnsynced(SimDisk* disk, const std::string& name, const std::string& bytes) {
   const auto process = disk->NewProcess();
   const auto file = process->Open(name, Access::kReadWrite).value();
-  EXPECT_TRUE(file->WriteAt(0, bytes).has_value());
+  EXPECT_TRUE(file->Cut(0).has_value() && file->WriteAt(0, bytes).has_value());
 }
 
-enum class End { kLive, kClosed, kUnpublished, kKilledInCommit };
-constexpr End kEnds[] = {End::kLive, End::kClosed, End::kUnpublished, End::kKilledInCommit};
+enum class End { kLive, kClosed, kUnpublished, kKilledInCommit, kKilledBeforeRecord };
+constexpr End kEnds[] = {End::kLive, End::kClosed, End::kUnpublished, End::kKilledInCommit,
+                         End::kKilledBeforeRecord};
 
 // What is appended between the two moments: the frames alone may have to tell that it was.
 enum class Content { kText, kEmpty, kZeros };
@@ -99,9 +100,10 @@ class RollbackTest : public testing::Test {
       if (advances_base && i == 1) world->AdvanceBase(actor.get());
     }
     if (end == End::kClosed) world->Close(actor.get());
-    if (end != End::kKilledInCommit) return;
+    if (end != End::kKilledInCommit && end != End::kKilledBeforeRecord) return;
     SimDisk* const disk = world->disk();
-    disk->CrashAt(disk->operations() + 4 + seed % 8);  // before the record, in it, or after it
+    // The head says that a commit is under way; and, or not, that its record is durable.
+    disk->CrashAt(disk->operations() + (end == End::kKilledBeforeRecord ? 2 : 4 + seed % 8));
     try {
       world->Commit(actor.get(), Entries(content, seed + 3));
     } catch (const SimCrash&) {
@@ -280,7 +282,9 @@ TEST_F(RollbackTest, JournalOfBeforeTheClosing) {
   actor.reset();
   for (const bool boots : {false, true}) {
     const auto mixed = world->Clone();
-    PutUnsynced(mixed->disk(), "journal", journal);
+    for (const auto& [name, bytes] : FilesOf(*mixed->disk())) {
+      PutUnsynced(mixed->disk(), name, name == "journal" ? journal : bytes);
+    }
     if (boots) mixed->Reboot();
     EXPECT_TRUE(IsSound(*mixed->Clone()));
     EXPECT_TRUE(Opens(*mixed->Clone()));
