@@ -37,8 +37,9 @@ struct AuditReport {
   TreeHead head;                // of the newest checkpoint, where one could be read
   uint64_t unpublished = 0;     // entries after it that are acknowledged; they are audited, too
   std::vector<Damage> damages;  // the first of each file; empty: the store is sound
-  // The machine went down while it was written, and nobody has opened it for appending since: what
-  // looks like damage may be what recovery is for. So it is of a copy of such a store, too.
+  // The machine went down while it was written, and nobody has opened it for appending since. A
+  // torn slot of `checkpoint` is then what an opening mends; so may be the rest that looks like
+  // damage, if no opening could be rehearsed. So it is of a copy of such a store, too.
   bool went_down = false;
 };
 

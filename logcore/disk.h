@@ -25,6 +25,10 @@ namespace logcore {
 
 // Of the page cache, and of what a torn write may hurt.
 inline constexpr uint64_t kBlockLength = 4096;
+// The first place from `place` on where a block begins.
+constexpr uint64_t RoundUpToBlock(uint64_t place) {
+  return (place + kBlockLength - 1) / kBlockLength * kBlockLength;
+}
 
 class File {
  public:

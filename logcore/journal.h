@@ -142,6 +142,8 @@ struct Head {
   // How often a commit that had died was recovered from in this boot. Each may have given back room
   // that other processes had reserved.
   uint64_t recoveries = 0;
+  // Nobody is at work, nor has died at work: there is nothing to recover from.
+  bool is_at_rest() const { return state == HeadState::kIdle && !advancing && !doubtful; }
   bool operator==(const Head&) const = default;
 };
 

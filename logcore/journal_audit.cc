@@ -18,10 +18,7 @@ constexpr int kAttempts = 20;
 
 Status CheckBaseSlots(const File& journal) {
   for (uint64_t i = 0; i < 2; ++i) {
-    std::string slot(kBaseSlotLength, '\0');
-    ASSIGN_OR_RETURN(const size_t length,
-                     journal.ReadAt(i * kBaseSlotLength, slot.data(), slot.size()));
-    slot.resize(length);
+    ASSIGN_OR_RETURN(const std::string slot, ReadBaseSlot(journal, i));
     if (slot == std::string(kBaseSlotLength, '\0')) continue;
     const std::optional<Base> base = DecodeBase(slot);
     std::string expected = base ? EncodeBase(*base) : "";
@@ -106,7 +103,7 @@ Result<bool> IsAtRest(Disk* disk, const JournalAuditOptions& options) {
   ASSIGN_OR_RETURN(const std::string boot_id, disk->BootId());
   ASSIGN_OR_RETURN(const std::optional<Head> head, ReadHead(*lock));
   if (options.is_at_home && head && head->boot_id == boot_id) {
-    return head->state == HeadState::kIdle && !head->advancing && !head->doubtful;
+    return head->is_at_rest();
   }
   ASSIGN_OR_RETURN(const PublishedFile::Slot slot, checkpoint->Read());
   return slot.boot_id == kCompleteBoot || (options.is_at_home && slot.boot_id == boot_id);

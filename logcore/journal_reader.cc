@@ -12,13 +12,18 @@ constexpr size_t kScanLength = 256 * kJournalBlock;
 
 }  // namespace
 
+Result<std::string> ReadBaseSlot(const File& journal, uint64_t number) {
+  std::string slot(kBaseSlotLength, '\0');
+  ASSIGN_OR_RETURN(const size_t length,
+                   journal.ReadAt(number * kBaseSlotLength, slot.data(), slot.size()));
+  slot.resize(length);
+  return slot;
+}
+
 Result<Base> ReadBase(const File& journal, std::optional<uint64_t> sequence) {
   std::optional<Base> found;
   for (uint64_t i = 0; i < 2; ++i) {
-    std::string slot(kBaseSlotLength, '\0');
-    ASSIGN_OR_RETURN(const size_t length,
-                     journal.ReadAt(i * kBaseSlotLength, slot.data(), slot.size()));
-    slot.resize(length);
+    ASSIGN_OR_RETURN(const std::string slot, ReadBaseSlot(journal, i));
     std::optional<Base> base = DecodeBase(slot);
     if (!base || (sequence && base->state.position.sequence != *sequence)) continue;
     if (!found || found->state.position.sequence < base->state.position.sequence) {

@@ -19,6 +19,8 @@
 
 namespace logcore {
 
+// The bytes of base slot 0 or 1, as many as are there.
+Result<std::string> ReadBaseSlot(const File& journal, uint64_t number);
 // The valid base slot of `sequence`, or the newest one; kCorrupt if it is not there.
 Result<Base> ReadBase(const File& journal, std::optional<uint64_t> sequence);
 

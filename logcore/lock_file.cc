@@ -34,11 +34,14 @@ Result<std::optional<Head>> ReadHead(const File& lock) {
   return head;
 }
 
-// In full length: nothing of a longer one is left after it.
 Status WriteHead(File* lock, const Head& head) {
   std::string bytes = EncodeHead(head);
-  bytes.resize(kMaxHeadLength, '\0');
+  bytes.resize(kMaxHeadLength, '\0');  // Nothing of a longer one is left after it.
   return lock->WriteAt(0, bytes);
+}
+
+tl::unexpected<Error> FailOldHead() {
+  return Fail(Code::kCorrupt, "lock: its head is older than the journal");
 }
 
 }  // namespace logcore

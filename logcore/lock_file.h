@@ -60,6 +60,8 @@ Status CheckHeadLength(const File& lock);
 // Nothing if the file does not hold a head and, after it, zeros alone.
 Result<std::optional<Head>> ReadHead(const File& lock);
 Status WriteHead(File* lock, const Head& head);
+// kCorrupt, of a head that was put back alone.
+tl::unexpected<Error> FailOldHead();
 
 }  // namespace logcore
 

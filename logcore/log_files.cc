@@ -18,11 +18,6 @@ constexpr unsigned kDirectoryMode = 0755;
 constexpr uint64_t kLeafHashesStep = 1 << 20;
 constexpr uint64_t kOtherStep = 64 * 1024;
 
-// The first place from `place` on where a block begins.
-uint64_t BlockUp(uint64_t place) {
-  return (place + kBlockLength - 1) / kBlockLength * kBlockLength;
-}
-
 std::string_view AsBytes(std::span<const Hash> hashes) {
   return {reinterpret_cast<const char*>(hashes.data()), hashes.size_bytes()};
 }
@@ -327,8 +322,8 @@ LogFiles::Gap LogFiles::GapAfter(const LogEnd& end, uint64_t place) const {
   const uint64_t entries = kSegmentEntries - end.size % kSegmentEntries;
   const uint64_t zeros = kMaxEntryLength + entries * kFrameHeaderLength + 1;
   // The block that the log ends in may hold anything after a power cut.
-  const uint64_t begin = BlockUp(place);
-  return {begin, BlockUp(begin + std::min(zeros, gap_limit_))};
+  const uint64_t begin = RoundUpToBlock(place);
+  return {begin, RoundUpToBlock(begin + std::min(zeros, gap_limit_))};
 }
 
 Result<Outside> LogFiles::OutsideOf(const LogEnd& end, uint64_t count,

@@ -22,13 +22,13 @@ Result<bool> Opening::Run(OpeningMode mode) {
   ASSIGN_OR_RETURN(boot_id_, disk_->BootId());
   ASSIGN_OR_RETURN(const std::optional<Head> known, ReadHead(*lock_));
   const bool counts = known && known->boot_id == boot_id_ && mode != OpeningMode::kMendCopy;
-  const bool is_idle =
-      counts && known->state == HeadState::kIdle && !known->advancing && !known->doubtful;
+  const bool is_idle = counts && known->is_at_rest();
   std::optional<uint64_t> sequence;
   if (counts) sequence = known->base.sequence;
   Result<Base> base = ReadBase(*journal_, sequence);
   bool is_put_back = false;
-  if (!counts && mode == OpeningMode::kMend) {  // This boot has published; and lock does not know.
+  if (!counts &&
+      mode == OpeningMode::kMend) {  // This boot has published, and `lock` does not know.
     const Result<PublishedFile::Slot> slot = published_->Read();
     is_put_back = slot.has_value() && slot->boot_id == boot_id_;
   }
@@ -54,7 +54,7 @@ Status Opening::CheckIdle() const {
   RETURN_IF_ERROR(CheckEdge(*files_, log.range));
   const JournalReader reader(journal_, files_, base_);
   ASSIGN_OR_RETURN(const std::optional<JournalRecord> newer, reader.After(log));
-  if (newer) return Fail(Code::kCorrupt, "lock: its head is older than the journal");
+  if (newer) return FailOldHead();
   RETURN_IF_ERROR(reader.CheckNewest(log, base_));
   const LogState& base = base_.state;
   if (head_.base != base.position || head_.base_size != base.end.size ||
@@ -94,9 +94,7 @@ Status Opening::Mend(const std::optional<Head>& known, bool counts, bool is_put_
                .durable_sequence = recovered.state.position.sequence,
                .recoveries = head ? head->recoveries + 1 : 0};
   if (is_put_back) {
-    if (counts && recovered.state != known->log) {
-      return Fail(Code::kCorrupt, "lock: its head is older than the journal");
-    }
+    if (counts && recovered.state != known->log) return FailOldHead();
     RETURN_IF_ERROR(MakePutBackDurable());
   }
   head_.base = base_.state.position;
@@ -133,18 +131,9 @@ Status Opening::MakePutBackDurable() {
   base_.state = head_.log;
   ASSIGN_OR_RETURN(base_.blocks, files_->PartialBlocks(head_.log.end));
   RETURN_IF_ERROR(SyncStore(disk_, files_, head_.log.end.size));
-  std::string slot = EncodeBase(base_);
-  slot.resize(kBaseSlotLength, '\0');
   ASSIGN_OR_RETURN(const Base newest, ReadBase(*journal_, std::nullopt));
-  std::string first(kBaseSlotLength, '\0');
-  ASSIGN_OR_RETURN(const size_t length, journal_->ReadAt(0, first.data(), first.size()));
-  first.resize(length);
-  const uint64_t newest_slot = DecodeBase(first) == newest ? 0 : 1;
-  for (const uint64_t number : {1 - newest_slot, newest_slot}) {
-    RETURN_IF_ERROR(journal_->WriteAt(number * kBaseSlotLength, slot));
-    RETURN_IF_ERROR(journal_->Sync());
-  }
-  return {};
+  RETURN_IF_ERROR(WriteBase(journal_, base_, newest.state.position.sequence));
+  return WriteBase(journal_, base_, base_.state.position.sequence);
 }
 
 Status SyncStore(Disk* disk, LogFiles* files, uint64_t size) {

@@ -24,11 +24,6 @@ uint64_t SlotOffset(uint64_t sequence) {
   return sequence % 2 * kPublishedSlotLength;
 }
 
-// Of so many bytes, filled up to whole blocks.
-size_t BlocksLength(size_t length) {
-  return (length + kBlockLength - 1) / kBlockLength * kBlockLength;
-}
-
 std::string EncodeSlot(const PublishedFile::Slot& slot) {
   const Published& published = slot.published;
   CHECK(slot.boot_id.size() == 16);
@@ -73,7 +68,7 @@ std::optional<PublishedFile::Slot> DecodeSlot(std::string_view bytes) {
   // It is written in whole blocks: if other bytes follow in the last one, the write was cut, over
   // what a power cut had torn.
   const size_t used = body.size() + kHashLength;
-  if (!IsZeros(bytes.substr(used).substr(0, BlocksLength(used) - used))) return std::nullopt;
+  if (!IsZeros(bytes.substr(used).substr(0, RoundUpToBlock(used) - used))) return std::nullopt;
 
   const Result<Note> note = Note::Parse(slot.published.note);
   if (!note.has_value()) return std::nullopt;
@@ -166,7 +161,7 @@ Result<bool> PublishedFile::IsNewer(uint64_t sequence) const {
 Status PublishedFile::Write(const Slot& slot) {
   // Whole blocks: what a power cut tore is overwritten to its last byte.
   std::string bytes = EncodeSlot(slot);
-  bytes.resize(BlocksLength(bytes.size()));
+  bytes.resize(RoundUpToBlock(bytes.size()));
   return file_->WriteAt(SlotOffset(slot.published.sequence), bytes);
 }
 

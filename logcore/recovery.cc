@@ -7,6 +7,7 @@
 #include "logcore/check.h"
 #include "logcore/edge.h"
 #include "logcore/journal_reader.h"
+#include "logcore/lock_file.h"
 
 namespace logcore {
 namespace {
@@ -39,10 +40,7 @@ Status RestoreBase(const Base& base, bool new_boot, File* journal, LogFiles* fil
     // The other slot may hold a newer base, and even be on the disk: it would not have kept the
     // blocks that are written over now.
     for (uint64_t i = 0; i < 2; ++i) {
-      std::string slot(kBaseSlotLength, '\0');
-      ASSIGN_OR_RETURN(const size_t length,
-                       journal->ReadAt(i * kBaseSlotLength, slot.data(), slot.size()));
-      slot.resize(length);
+      ASSIGN_OR_RETURN(const std::string slot, ReadBaseSlot(*journal, i));
       if (DecodeBase(slot) == base) continue;
       const std::string zeros(kBaseSlotLength, '\0');
       RETURN_IF_ERROR(journal->WriteAt(i * kBaseSlotLength, zeros));
@@ -51,12 +49,6 @@ Status RestoreBase(const Base& base, bool new_boot, File* journal, LogFiles* fil
   }
   RETURN_IF_ERROR(files->WriteBlocks(base.blocks));
   return files->SyncEnds(base.state.end);
-}
-
-// One commit is under way at a time, and the newest base slot is the one that the head names,
-// unless somebody is advancing the base. It is another where the head was put back alone.
-tl::unexpected<Error> FailOldHead() {
-  return Fail(Code::kCorrupt, "lock: its head is older than the journal");
 }
 
 // A head says that a record is durable only when it is, and what the log was then.
@@ -111,12 +103,19 @@ Status CheckCovers(const LogFiles& files, const LogState& state, const TreeHead&
   return {};
 }
 
+Status WriteBase(File* journal, const Base& base, uint64_t kept_sequence) {
+  ASSIGN_OR_RETURN(const std::string slot, ReadBaseSlot(*journal, 0));
+  const std::optional<Base> first = DecodeBase(slot);
+  const bool first_is_kept = first && first->state.position.sequence == kept_sequence;
+  std::string bytes = EncodeBase(base);
+  bytes.resize(kBaseSlotLength, '\0');  // Nothing of a longer one is left after it.
+  RETURN_IF_ERROR(journal->WriteAt(first_is_kept ? kBaseSlotLength : 0, bytes));
+  return journal->Sync();
+}
+
 Status EraseTornBase(File* journal) {
   for (uint64_t i = 0; i < 2; ++i) {
-    std::string slot(kBaseSlotLength, '\0');
-    ASSIGN_OR_RETURN(const size_t length,
-                     journal->ReadAt(i * kBaseSlotLength, slot.data(), slot.size()));
-    slot.resize(length);
+    ASSIGN_OR_RETURN(const std::string slot, ReadBaseSlot(*journal, i));
     const std::string zeros(kBaseSlotLength, '\0');
     if (slot != zeros && !DecodeBase(slot)) {
       RETURN_IF_ERROR(journal->WriteAt(i * kBaseSlotLength, zeros));
@@ -139,8 +138,10 @@ Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& p
   if (from_base) RETURN_IF_ERROR(RestoreBase(base, head == nullptr, journal, files));
   RETURN_IF_ERROR(files->CheckReach(state.end));
   RETURN_IF_ERROR(CheckEdge(*files, state.range));
+  const JournalReader reader(journal, files, base);
   if (!from_base) {
-    RETURN_IF_ERROR(JournalReader(journal, files, base).CheckNewest(state, base));
+    RETURN_IF_ERROR(reader.CheckNewest(state, base));
+    // Unless somebody is advancing the base, the newest slot is the one that the head names.
     if (!head->advancing) {
       ASSIGN_OR_RETURN(const Base newest, ReadBase(*journal, std::nullopt));
       if (newest.state.position.sequence != head->base.sequence) return FailOldHead();
@@ -149,10 +150,10 @@ Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& p
 
   // Records after this one may be in the page cache alone.
   const uint64_t durable = head != nullptr ? head->durable_sequence : UINT64_MAX;
-  const JournalReader reader(journal, files, base);
   while (true) {
     ASSIGN_OR_RETURN(std::optional<JournalRecord> record, reader.After(state));
     if (!record) break;
+    // One commit is under way at a time.
     if (!from_base && head->log.position != state.position) return FailOldHead();
     const LogAppend append{.frames = record->frames(),
                            .leaf_hashes = record->leaf_hashes,

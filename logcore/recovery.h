@@ -57,6 +57,9 @@ Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& p
                           const Head* head, const std::optional<Head>& known, RecoverFrom from,
                           const std::function<Status(uint64_t sequence)>& note_durable);
 
+// Writes `base` over the base slot that is not the one of `kept_sequence`, and syncs it. Under the
+// base lock.
+Status WriteBase(File* journal, const Base& base, uint64_t kept_sequence);
 // Writes zeros over what a power cut or a kill left of a base slot. Under the base lock: a slot
 // that looks torn may be one that another process is writing.
 Status EraseTornBase(File* journal);

@@ -276,7 +276,7 @@ class Sequencer::Impl {
     return freer_.Failure().value_or(error);
   }
 
-  // A full disk or an entry too large fails what it fails; anything else ends appending.
+  // An error that is not of one append ends appending.
   void NoteFailure(const Error& error) {
     if (IsOfOneAppend(error.code)) return;
     std::deque<Waiting> refused;

@@ -58,7 +58,7 @@ class StagedDisk::Content {
       std::fill(block->begin() + static_cast<std::ptrdiff_t>(length % kBlockLength), block->end(),
                 '\0');
     }
-    blocks_.erase(blocks_.lower_bound((length + kBlockLength - 1) / kBlockLength), blocks_.end());
+    blocks_.erase(blocks_.lower_bound(RoundUpToBlock(length) / kBlockLength), blocks_.end());
     length_ = length;
     shown_ = std::min(shown_, length);
     return {};

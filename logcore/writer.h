@@ -54,7 +54,7 @@ class Writer {
                                               OpeningMode mode);
 
   // `record`: kRecordHeaderLength bytes to be filled in, then the frames; as long after as before,
-  // unless the log has stopped. All errors but kNoSpace and kTooLarge stop it in this process.
+  // unless the log has stopped. An error that is not IsOfOneAppend stops it in this process.
   // `prepared`: PrepareNext's; what was appended, after.
   // `on_head_known`: called before the flush, when Presign and PrepareNext have something to do;
   // can be empty.
@@ -105,7 +105,6 @@ class Writer {
   Status AdvanceBaseFrom(std::optional<uint64_t> seen);
   Result<bool> BeginAdvance(std::optional<uint64_t> seen, Head* noted);
   Result<bool> IsDoubtful();
-  Status WriteBase(const Base& base, uint64_t durable_sequence);
   Status MarkIncomplete();
   const std::string& Sign(const TreeHead& head);
 

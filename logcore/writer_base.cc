@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "logcore/lock_file.h"
+#include "logcore/recovery.h"
 #include "logcore/writer.h"
 
 namespace logcore {
@@ -35,7 +36,7 @@ Status Writer::AdvanceBaseFrom(std::optional<uint64_t> seen) {
     base.blocks = std::move(*blocks);
     ASSIGN_OR_RETURN(noted.doubtful, IsDoubtful());
   } while (noted.doubtful);
-  if (status.has_value()) status = WriteBase(base, noted.base.sequence);
+  if (status.has_value()) status = WriteBase(base_journal_.get(), base, noted.base.sequence);
 
   ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
   ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead(*lock_));
@@ -80,18 +81,6 @@ Result<bool> Writer::IsDoubtful() {
 }
 
 // Into the slot that does not hold the base that is known to be on the disk.
-Status Writer::WriteBase(const Base& base, uint64_t durable_sequence) {
-  std::string slot(kBaseSlotLength, '\0');
-  ASSIGN_OR_RETURN(const size_t length, base_journal_->ReadAt(0, slot.data(), slot.size()));
-  slot.resize(length);
-  const std::optional<Base> first = DecodeBase(slot);
-  const bool first_is_durable = first && first->state.position.sequence == durable_sequence;
-  std::string bytes = EncodeBase(base);
-  bytes.resize(kBaseSlotLength, '\0');  // Nothing of a longer one is left after it.
-  RETURN_IF_ERROR(base_journal_->WriteAt(first_is_durable ? kBaseSlotLength : 0, bytes));
-  return base_journal_->Sync();
-}
-
 Status Writer::MarkComplete() {
   ASSIGN_OR_RETURN(const auto held_base, Held::Take(&base_mutex_, lock_.get(), kBase));
   ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
@@ -99,8 +88,8 @@ Status Writer::MarkComplete() {
   ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead(*lock_));
   ASSIGN_OR_RETURN(PublishedFile::Slot slot, published_->Read());
   // Another process may have appended meanwhile: then it is for it to say.
-  if (!head || head->state != HeadState::kIdle || head->advancing || head->doubtful ||
-      slot.boot_id != boot_id_ || head->base.sequence != head->log.position.sequence ||
+  if (!head || !head->is_at_rest() || slot.boot_id != boot_id_ ||
+      head->base.sequence != head->log.position.sequence ||
       slot.published.head.size != head->log.end.size) {
     return {};
   }

@@ -40,7 +40,7 @@ Files FilesOf(const SimDisk& disk) {
   return files;
 }
 
-// And synced.
+// The bytes are on the disk.
 void Put(SimDisk* disk, const std::string& name, const std::string& bytes) {
   disk->RotLength(name, bytes.size());
   disk->Rot(name, 0, bytes);
@@ -295,6 +295,37 @@ TEST_F(RollbackTest, JournalOfBeforeTheClosing) {
       EXPECT_TRUE(Opens(*cut));
     }
   }
+}
+
+// A journal put back under a process that lives, when another one has died in a commit: without the
+// newest record nothing is appended after it.
+TEST_F(RollbackTest, JournalUnderALivingProcess) {
+  int died_in_commit = 0;
+  for (uint64_t operation = 1; operation <= 20; ++operation) {
+    const auto world = World::Create(WorldOptions{.gap_limit = kNoGapLimit});
+    const ActorPtr actor = world->Open(false);
+    world->Commit(actor.get(), MakeEntries(1, 100));
+    const std::string journal = world->disk()->Cached("journal");
+    world->Commit(actor.get(), MakeEntries(2, 5));
+    ActorPtr other = world->Open(false);
+    SimDisk* const disk = world->disk();
+    disk->CrashAt(disk->operations() + operation);
+    try {
+      world->Commit(other.get(), MakeEntries(3, 5));
+    } catch (const SimCrash&) {
+    }
+    disk->CrashAt(0);
+    other.reset();
+    if (DecodeHead(disk->Cached("lock"))->state != HeadState::kCommitting) continue;
+    ++died_in_commit;
+    Put(disk, "journal", journal);
+    Batch batch;
+    batch.Append(std::string("\0\1x", 3), 1);
+    const auto committed = actor->store->Commit(&batch);
+    ASSERT_FALSE(committed.has_value()) << operation;
+    EXPECT_EQ(committed.error().code, Code::kCorrupt) << committed.error().message;
+  }
+  EXPECT_GE(died_in_commit, 3);  // before the record, in it, after it
 }
 
 // Frames of zeros alone, around the edge of a block, and in an empty log.

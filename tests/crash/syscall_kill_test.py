@@ -260,7 +260,8 @@ class AdoptTest(SyscallTest):
         profiled = self.copy("profiled")
         self.assertEqual(self.adopt(profiled, strace.profile(self.path("trace"))).code, 0)
         points = strace.points(self.path("trace"), profiled)
-        writes = [point for point in points if point.call not in ("pread64", "newfstatat", "statx", "close")]
+        reads = ("pread64", "newfstatat", "statx", "close")
+        writes = [point for point in points if point.call not in reads]
         chosen = self.some(writes, ROUNDS // 8)
         for number, point in enumerate(chosen):
             copy = self.copy("copy%d" % number)

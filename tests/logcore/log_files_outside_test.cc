@@ -46,7 +46,7 @@ TEST(LogFilesOutside, WholeBlocksAreWrittenOnTheirOwn) {
       append.outside = files->OutsideOf(end, 1, frames.size()).value();
       const auto [skip, outside] = append.outside;
       const uint64_t place = end.frames_end;
-      const uint64_t from = (place + kBlockLength - 1) / kBlockLength * kBlockLength;
+      const uint64_t from = RoundUpToBlock(place);
       const uint64_t to = (place + frames.size()) / kBlockLength * kBlockLength;
       ASSERT_EQ(outside, from < to ? to - from : 0) << before << " " << length;
       if (outside == 0) continue;

@@ -137,7 +137,7 @@ TEST_F(PosixErrorTest, HaveTheirCodes) {
       {EPERM, Code::kDenied},    {ENOSPC, Code::kNoSpace},  {EDQUOT, Code::kNoSpace},
       {EROFS, Code::kReadOnly},  {ENOTDIR, Code::kInvalid}, {EISDIR, Code::kInvalid},
       {ELOOP, Code::kInvalid},   {ENXIO, Code::kInvalid},   {EMFILE, Code::kBusy},
-      {ENFILE, Code::kBusy},    {ESTALE, Code::kIo},
+      {ENFILE, Code::kBusy},     {ESTALE, Code::kIo},
   };
   for (const auto& [error, code] : codes) {
     const Status opened =
