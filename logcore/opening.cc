@@ -125,15 +125,14 @@ Status Opening::MendCheckpoint(const LogState& log) {
   return published_->Write(*slot);
 }
 
-// Both slots then hold the base that is the end of the log: whichever of them a power cut leaves,
-// the journal before it is free.
+// The end of the log becomes the base, so that nothing that was put back is needed after a power
+// cut.
 Status Opening::MakePutBackDurable() {
   base_.state = head_.log;
   ASSIGN_OR_RETURN(base_.blocks, files_->PartialBlocks(head_.log.end));
   RETURN_IF_ERROR(SyncStore(disk_, files_, head_.log.end.size));
   ASSIGN_OR_RETURN(const Base newest, ReadBase(*journal_, std::nullopt));
-  RETURN_IF_ERROR(WriteBase(journal_, base_, newest.state.position.sequence));
-  return WriteBase(journal_, base_, base_.state.position.sequence);
+  return WriteBase(journal_, base_, newest.state.position.sequence);
 }
 
 Status SyncStore(Disk* disk, LogFiles* files, uint64_t size) {
