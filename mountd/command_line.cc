@@ -56,7 +56,30 @@ struct MountWords {
   }
 };
 
-Result<Command> ParseHelperCommandLine(std::vector<std::string> words) {
+Result<Command> ParseUnmountCommandLine(std::vector<std::string> words) {
+  CLI::App app("Called by umount(8) for mounted logs. Returns when the store is at rest.",
+               "umount.tlogfs");
+  UnmountCommand unmount;
+  app.add_option("MOUNTPOINT", unmount.mountpoint, "Where a log is mounted")
+      ->type_name("")
+      ->required();
+  bool ignored = false;
+  std::string type;
+  app.add_flag("-f", unmount.force, "Force: who waits for an answer gets an error");
+  app.add_flag("-l", unmount.lazy, "Lazy: takes the mount away now; what is open stays open");
+  app.add_flag("-r", unmount.read_only_else, "Make it read-only if it is busy");
+  app.add_flag("-n,-v", ignored, "Accepted, for umount(8)");
+  app.add_option("-N", unmount.mount_namespace, "Unmount in this mount namespace")
+      ->type_name("FILE");
+  app.add_option("-t", type, "Accepted, for umount(8)")->type_name("TYPE");
+  if (auto other = Parse(&app, std::move(words))) {
+    ASSIGN_OR_RETURN(std::string text, *std::move(other));
+    return Command(ShowText{std::move(text)});
+  }
+  return Command(unmount);
+}
+
+Result<Command> ParseMountCommandLine(std::vector<std::string> words) {
   CLI::App app("Called by mount(8) for -t tlogfs, and for lines of fstab(5) of that type.",
                "mount.tlogfs");
   MountWords mount;
@@ -130,13 +153,22 @@ Result<Command> ParseProgramCommandLine(std::vector<std::string> words) {
 
 }  // namespace
 
-Result<Command> ParseCommandLine(const std::vector<std::string>& args) {
+std::string_view CalledAs(const std::vector<std::string>& args) {
   std::string_view name = args.empty() ? "" : std::string_view(args[0]);
   name.remove_prefix(name.rfind('/') + 1);  // npos + 1 is 0
+  return name;
+}
+
+Result<Command> ParseCommandLine(const std::vector<std::string>& args) {
+  const std::string_view name = CalledAs(args);
   std::vector<std::string> words(args.begin() + (args.empty() ? 0 : 1), args.end());
-  const bool is_helper = name == "mount.tlogfs" || name == "mount.fuse.tlogfs";
-  return is_helper ? ParseHelperCommandLine(std::move(words))
-                   : ParseProgramCommandLine(std::move(words));
+  if (name == "mount.tlogfs" || name == "mount.fuse.tlogfs") {
+    return ParseMountCommandLine(std::move(words));
+  }
+  if (name == "umount.tlogfs" || name == "umount.fuse.tlogfs") {
+    return ParseUnmountCommandLine(std::move(words));
+  }
+  return ParseProgramCommandLine(std::move(words));
 }
 
 }  // namespace mountd

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -33,6 +34,14 @@ struct MountCommand {
   std::string mount_namespace;  // mount(8)'s -N: a file of the namespace to mount in; or empty
 };
 
+struct UnmountCommand {  // as umount(8) starts it
+  std::string mountpoint;
+  bool force = false;
+  bool lazy = false;
+  bool read_only_else = false;  // -r: if it is busy
+  std::string mount_namespace;  // as above
+};
+
 struct CheckCommand {
   std::string store;
   std::optional<std::string> vkey;
@@ -43,7 +52,11 @@ struct AdoptCommand {
   std::string newest;  // a file, or "-" for the standard input
 };
 
-using Command = std::variant<ShowText, InitCommand, MountCommand, CheckCommand, AdoptCommand>;
+using Command =
+    std::variant<ShowText, InitCommand, MountCommand, UnmountCommand, CheckCommand, AdoptCommand>;
+
+// args[0] without its folder: the program, or one of its links.
+std::string_view CalledAs(const std::vector<std::string>& args);
 
 logcore::Result<Command> ParseCommandLine(const std::vector<std::string>& args);
 

@@ -1,0 +1,48 @@
+// The process that serves a mount, as others find it: one of its threads is called "mount 0:57",
+// after the device number that the mount table shows. A name is enough, and better than a file with
+// a process id: it is there exactly as long as the process, is seen from every namespace that sees
+// the process, and needs no folder that somebody may write to.
+//
+// Any thread. Tested by tests/mountd/unmount_test.cc.
+
+#ifndef MOUNTD_SERVER_PROCESS_H_
+#define MOUNTD_SERVER_PROCESS_H_
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "mountd/mount_table.h"
+
+namespace mountd {
+
+// What a thread of the process is to be called. Linux cuts names to 15 characters.
+std::string ServingThreadName(const std::string& device);
+
+// A process, until it has ended and all its files are closed.
+class ServerProcess {
+ public:
+  // The one that serves `mount`: a process of root or of who mounted it, so that no other user can
+  // pass for it. Nothing if it has ended, or cannot be seen from here.
+  static std::optional<ServerProcess> Find(const MountEntry& mount);
+
+  ServerProcess(ServerProcess&& other) noexcept;
+  ServerProcess(const ServerProcess&) = delete;
+  ServerProcess& operator=(const ServerProcess&) = delete;
+  ~ServerProcess();
+
+  // Whether it serves the mount; if not, it is closing the store, or has ended.
+  bool Serves() const;
+  // Waits until it has ended; or for so long. Whether it has.
+  bool WaitForEnd(std::optional<std::chrono::milliseconds> limit) const;
+
+ private:
+  ServerProcess(const MountEntry& mount, pid_t pid);
+  MountEntry mount_;
+  pid_t pid_;
+  int pidfd_;
+};
+
+}  // namespace mountd
+
+#endif  // MOUNTD_SERVER_PROCESS_H_
