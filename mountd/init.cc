@@ -6,6 +6,7 @@
 #include "logcore/posix_disk.h"
 #include "logcore/store.h"
 #include "mountd/commands.h"
+#include "mountd/message.h"
 #include "mountd/small_file.h"
 
 namespace mountd {
@@ -74,6 +75,12 @@ Result<int> Init(const InitCommand& command, Environment& environment) {
   auto vkey = logcore::Store::Init(disk->get(), options, store_options);
   if (!vkey.has_value()) return Within(context, std::move(vkey).error());
   environment.out << vkey->ToString() << "\n";
+  Status printed = Flush(environment.out);
+  if (!printed.has_value()) {
+    return Within(
+        context + ": made, but its key was not printed (it is in " + command.store + "/config)",
+        std::move(printed).error());
+  }
   return 0;
 }
 
