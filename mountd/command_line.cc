@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <string_view>
 
+#include "logcore/bytes.h"
+#include "logcore/journal.h"
+
 namespace mountd {
 namespace {
 
@@ -31,6 +34,23 @@ std::optional<Result<std::string>> Parse(CLI::App* app, std::vector<std::string>
     return Fail(Code::kInvalid,
                 "command line: " + std::string(error.what()) + " (see tlogfs --help)");
   }
+}
+
+// Bytes, or K, M or G of them.
+Result<uint64_t> ParseJournalSize(std::string_view text) {
+  constexpr std::string_view kSuffixes = "KMG";
+  std::string_view digits = text;
+  const size_t suffix = text.empty() ? std::string_view::npos : kSuffixes.find(text.back());
+  if (suffix != std::string_view::npos) digits.remove_suffix(1);
+  const std::optional<uint64_t> number = logcore::ParseDecimal(digits);
+  const uint64_t unit = suffix == std::string_view::npos ? 1 : uint64_t{1} << (10 * (suffix + 1));
+  if (!number || *number > logcore::kMaxJournalLength / unit || *number * unit < kMinJournalSize ||
+      *number * unit % logcore::kJournalBlock != 0) {
+    return Fail(Code::kInvalid,
+                "--journal-size " + std::string(text) +
+                    ": not a size from 1M to 4G in whole 4K, with or without K, M, G");
+  }
+  return *number * unit;
 }
 
 // What `mount` and `mount.tlogfs` have in common.
@@ -115,6 +135,12 @@ Result<Command> ParseProgramCommandLine(std::vector<std::string> words) {
   init_app->add_option("--key", init.key_file, "Import this PRIVATE+KEY+... note key")
       ->type_name("FILE");
 
+  std::string journal_size;
+  init_app
+      ->add_option("--journal-size", journal_size,
+                   "Length of the journal, 1M to 4G (default 64M, less on a small disk)")
+      ->type_name("SIZE");
+
   MountWords mount;
   CLI::App* mount_app = app.add_subcommand(
       "mount", "Mounts the log of STORE at MOUNTPOINT; returns when the mount answers");
@@ -144,7 +170,12 @@ Result<Command> ParseProgramCommandLine(std::vector<std::string> words) {
     ASSIGN_OR_RETURN(std::string text, *std::move(other));
     return Command(ShowText{std::move(text)});
   }
-  if (*init_app) return Command(init);
+  if (*init_app) {
+    if (!journal_size.empty()) {
+      ASSIGN_OR_RETURN(init.journal_size, ParseJournalSize(journal_size));
+    }
+    return Command(init);
+  }
   if (*check_app) return Command(check);
   if (*adopt_app) return Command(adopt);
   if (*mount_app) return mount.Take();

@@ -4,6 +4,7 @@
 #ifndef MOUNTD_COMMAND_LINE_H_
 #define MOUNTD_COMMAND_LINE_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,10 +20,14 @@ struct ShowText {  // --help, --version
   std::string text;
 };
 
+// The least journal that init makes: a longest entry is a quarter of one that is hardly smaller.
+inline constexpr uint64_t kMinJournalSize = 1 << 20;
+
 struct InitCommand {
   std::string store;
   std::string origin;
   std::optional<std::string> key_file;
+  std::optional<uint64_t> journal_size;  // bytes; none: as suits the disk
 };
 
 struct MountCommand {
