@@ -28,11 +28,12 @@ using logcore::Status;
 
 constexpr int kMaxStackedMounts = 16;
 
-// For a moment after a crash the kernel still knows the attributes, unless it is told to ask.
+// For a moment after a crash the kernel still knows the attributes, unless it is told to ask. Who
+// asks a daemon that dies before it answers is told ECONNABORTED.
 bool IsDeadMount(const std::string& path) {
   struct statx info {};
   return statx(AT_FDCWD, path.c_str(), AT_STATX_FORCE_SYNC, STATX_TYPE, &info) != 0 &&
-         errno == ENOTCONN;
+         (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 bool RunQuietly(std::vector<std::string> words) {

@@ -70,6 +70,59 @@ class AutofsTest(harness.NamespaceTest):
         self.assertEqual(harness.daemons_below(self.folder), [])
 
 
+class SystemdTest(harness.NamespaceTest):
+    """As x-systemd.automount of fstab(5), by a systemd that is process 1 of a container."""
+
+    SECONDS = 120
+    UNIT = """[Unit]
+DefaultDependencies=no
+Requires=local-fs.target
+After=local-fs.target
+[Service]
+Type=oneshot
+ExecStart=/bin/bash -x %(folder)s/script
+StandardOutput=file:%(folder)s/out
+StandardError=file:%(folder)s/trace
+ExecStopPost=/bin/systemctl --force --force poweroff
+"""
+    SCRIPT = """cd %(folder)s
+unit=$(systemd-escape -p --suffix=mount %(folder)s/point)
+timeout -s KILL 20 ls point
+echo one >>point/add
+for i in $(seq 200); do [[ $(systemctl is-active $unit) == inactive ]] && break; sleep 0.1; done
+echo "expired: $(pgrep -c mount.tlogfs) daemons"
+cat point/log
+systemctl stop $unit
+echo "stopped: $(pgrep -c mount.tlogfs) daemons"
+"""
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text % {"folder": self.folder})
+
+    def test_it_mounts_expires_and_stops(self):
+        for needed in ("/usr/bin/systemd-nspawn", "/dev/autofs"):
+            if not os.path.exists(needed):
+                self.skipTest("no " + needed)
+        self.write("unit", self.UNIT)
+        self.write("script", self.SCRIPT)
+        self.write("fstab", "%(folder)s/store %(folder)s/point tlogfs"
+                   " x-systemd.automount,x-systemd.idle-timeout=1 0 0\n")
+        done = self.inside(
+            "exec systemd-nspawn -D / --volatile=yes --register=no --keep-unit --capability=all"
+            " --machine=tlogfs-%d --bind=/dev/fuse --bind=/dev/autofs --bind=$PWD"
+            " --bind-ro=$program --bind-ro=$PWD/fstab:/etc/fstab"
+            " --bind-ro=$PWD/unit:/etc/systemd/system/test.service -b systemd.unit=test.service"
+            % os.getpid(), 100)
+        if not os.path.exists(self.path("out")):
+            self.skipTest("systemd does not start here: %r" % done)
+        with open(self.path("out"), encoding="utf-8") as out:
+            self.assertEqual(out.read().split("\n"), [
+                "add", "add.bundle", "checkpoint", "entries", "log", "tile", "vkey",
+                "expired: 0 daemons", "one", "stopped: 0 daemons", ""], done)
+        self.assert_sound(self.store)
+
+
 class PlacesTest(harness.NamespaceTest):
     def test_a_second_mount_on_a_mountpoint_is_refused(self):
         """One umount would leave the other one there. For every kind of either."""
