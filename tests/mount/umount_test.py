@@ -9,7 +9,12 @@ import time
 import harness
 
 
+ROUNDS = int(os.environ.get("TLOGFS_UMOUNT_ROUNDS", "30"))
+
+
 class UmountTest(harness.NamespaceTest):
+    SECONDS = 60 + ROUNDS
+
     def mount_inside(self, options="", store="store", point="point"):
         self.succeeds("mount -t tlogfs '%s' '%s'%s" % (self.path(store), self.path(point),
                                                        options and " -o " + options))
@@ -39,12 +44,11 @@ class UmountTest(harness.NamespaceTest):
 
     def test_the_disk_below_can_be_unmounted_next(self):
         """Where the store lies on it, after appends by many, in a row."""
-        rounds = int(os.environ.get("TLOGFS_UMOUNT_ROUNDS", "30"))
         self.succeeds("truncate -s 128M image && mkfs.ext4 -q -m 0 image && mkdir disk log &&"
                       "mount -o loop image disk && $program init disk/store"
                       " --origin example.com/disk >/dev/null")
         try:
-            for number in range(rounds):
+            for number in range(ROUNDS):
                 self.succeeds("""
                     mount -t tlogfs "$PWD/disk/store" "$PWD/log"
                     for writer in 1 2 3 4; do
