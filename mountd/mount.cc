@@ -90,13 +90,20 @@ Status RunMount(const MountCommand& command, const Environment& environment) {
     RETURN_IF_ERROR(EnterMountNamespace(command.mount_namespace));
   }
   RETURN_IF_ERROR(ClearDeadMount(command.mountpoint));
+  std::optional<MountpointLock> lock(command.mountpoint);
   ASSIGN_OR_RETURN(const MountPaths paths, ResolveMountPaths(command.store, command.mountpoint));
   if (!paths.hidden.empty()) WarnOfHidden(paths.hidden, environment);
   const Service serve = [&](const std::function<void()>& ready) {
     return Serve(command.options, paths, environment.clock, ready);
   };
-  return command.foreground ? ServeInForeground(serve, environment.notify_socket)
-                            : ServeInBackground(serve);
+  if (!command.foreground) return ServeInBackground(serve);
+  const Service unlock_and_serve = [&](const std::function<void()>& ready) {
+    return serve([&] {
+      lock.reset();
+      ready();
+    });
+  };
+  return ServeInForeground(unlock_and_serve, environment.notify_socket);
 }
 
 }  // namespace

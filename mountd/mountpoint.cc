@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <spawn.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -100,6 +101,15 @@ Result<std::string> MountpointPath(const std::string& mountpoint) {
 bool FuserUnmount(const std::string& path, bool lazy) {
   return lazy ? RunQuietly({"fusermount3", "-u", "-z", "--", path})
               : RunQuietly({"fusermount3", "-u", "--", path});
+}
+
+MountpointLock::MountpointLock(const std::string& mountpoint)
+    : fd_(open(mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  while (fd_ >= 0 && flock(fd_, LOCK_EX) != 0 && errno == EINTR) continue;
+}
+
+MountpointLock::~MountpointLock() {
+  if (fd_ >= 0) close(fd_);
 }
 
 Status ClearDeadMount(const std::string& mountpoint) {

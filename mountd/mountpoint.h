@@ -30,6 +30,19 @@ bool FuserUnmount(const std::string& path, bool lazy);
 // other filesystems' dead mounts are left alone. Nothing to do is success.
 logcore::Status ClearDeadMount(const std::string& mountpoint);
 
+// Held from before ResolveMountPaths until it is mounted, so that of two mounts at one moment the
+// second finds the first. Advisory, and none where the directory cannot be read or locked.
+class MountpointLock {
+ public:
+  explicit MountpointLock(const std::string& mountpoint);  // Waits.
+  ~MountpointLock();
+  MountpointLock(const MountpointLock&) = delete;
+  MountpointLock& operator=(const MountpointLock&) = delete;
+
+ private:
+  const int fd_;
+};
+
 // Both must be directories, and neither may lie inside the other: a store under its own mount would
 // be read through the very program that waits for it. Where a log is mounted already, kExists: an
 // umount would take away one of two. Any other filesystem's mountpoint may be mounted over, as

@@ -20,7 +20,8 @@ class AutofsTest(harness.NamespaceTest):
                       % (options, self.store, self.folder, self.folder, timeout))
         # A process group of its own, as a service has it.
         self.automount = self.start(self.command("exec automount -f '%s/master'" % self.folder))
-        harness.wait_for(lambda: " autofs " in self.table() or self.automount.poll(), "autofs", 20)
+        harness.wait_for(lambda: " autofs " in self.mounts_here() or self.automount.poll(),
+                         "autofs", 20)
         if self.automount.poll():
             if os.environ.get("TLOGFS_REQUIRE_MOUNT") == "1":
                 self.fail("automount ended")
@@ -33,9 +34,6 @@ class AutofsTest(harness.NamespaceTest):
         end = time.monotonic() + 10
         while self.automount.poll() is None and time.monotonic() < end:
             time.sleep(0.05)
-
-    def table(self):
-        return self.succeeds("cat /proc/self/mounts")
 
     def test_the_first_access_mounts(self):
         self.start_automount()
@@ -60,7 +58,7 @@ class AutofsTest(harness.NamespaceTest):
         self.start_automount(timeout=1)
         for count in (1, 2):
             self.succeeds("echo x >>auto/log/add")
-            harness.wait_for(lambda: " fuse.tlogfs " not in self.table(), "expired", 20)
+            harness.wait_for(lambda: " fuse.tlogfs " not in self.mounts_here(), "expired", 20)
             self.assertEqual(harness.daemons_below(self.folder), [])
             self.assertIn("sound: %d " % count, self.succeeds("$program check store"))
 
@@ -136,6 +134,16 @@ class PlacesTest(harness.NamespaceTest):
             self.assertEqual(len(harness.daemons_below(self.folder)), 1)
             self.succeeds("umount point; ! mountpoint -q point")
 
+    def test_of_many_mounts_at_one_moment_one_succeeds(self):
+        for _ in range(5):
+            children = [self.start(self.command("exec $program mount store point" + options),
+                                   stderr=-1) for options in ("", " -o ro", "", " -o static") * 2]
+            said = [child.communicate(timeout=30)[1] for child in children]
+            self.assertEqual(sorted(child.returncode for child in children), [0] + [1] * 7, said)
+            self.assertEqual(sorted(text.count(b"mounted there already\n") for text in said),
+                             [0] + [1] * 7)
+            self.succeeds("umount point; ! mountpoint -q point")
+
     def test_another_filesystems_mountpoint_may_be_mounted_over(self):
         self.succeeds("mount -t tmpfs none point; $program mount $PWD/store point; umount point;"
                       "mountpoint -q point; ! test -e point/checkpoint")
@@ -150,7 +158,7 @@ class PlacesTest(harness.NamespaceTest):
             self.succeeds("mount -a -T fstab")
             self.assertEqual(len(harness.daemons_below(self.folder)), 2)
         self.succeeds("echo x >>point/add; cmp 'a web/checkpoint' point/checkpoint")
-        self.succeeds("umount -a -t fuse.tlogfs")
+        self.succeeds("umount point 'a web'")
         self.assertEqual(harness.daemons_below(self.folder), [])
 
     def test_a_plain_file_that_the_mount_hides_is_worth_a_warning(self):

@@ -375,6 +375,10 @@ class NamespaceTest(PointTest):
     def inside(self, script, seconds=30):
         return run(self.command(script), seconds)
 
+    def mounts_here(self):
+        """What is mounted in the test's folder: lines of /proc/self/mounts."""
+        return self.succeeds("grep ' %s/' /proc/self/mounts || true" % self.folder)
+
     def succeeds(self, script, seconds=30):
         """What it prints."""
         done = self.inside(script, seconds)

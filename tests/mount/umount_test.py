@@ -109,7 +109,7 @@ class UmountTest(harness.NamespaceTest):
         (daemon,) = self.mount_inside()
         os.kill(daemon, signal.SIGSTOP)
         umounts = [self.start(self.command("exec /sbin/umount.tlogfs point"))]
-        harness.wait_for(lambda: "point" not in self.succeeds("cat /proc/self/mounts"), "unmounted")
+        harness.wait_for(lambda: self.point not in self.mounts_here(), "unmounted")
         time.sleep(0.2)
         self.assertIsNone(umounts[0].poll())
         umounts[0].send_signal(signal.SIGINT)
@@ -153,7 +153,7 @@ class UmountTest(harness.NamespaceTest):
             done = self.inside("/sbin/umount.tlogfs " + words)
             self.assertEqual(done.code, 32, done)
             self.assert_one_line(done)
-        self.assertIn(self.point, self.succeeds("cat /proc/self/mounts"))
+        self.assertIn(self.point, self.mounts_here())
 
 
 if __name__ == "__main__":
