@@ -36,11 +36,30 @@ class UmountTest(harness.NamespaceTest):
                 self.succeeds("seq 5000 > all; exec 3>>point/add; cat all >&3")
             self.succeeds("umount point")
             self.assert_ended()
-        for name in ("umount -v", "umount -n", "umount.tlogfs", "umount.fuse.tlogfs -v"):
+        for name in ("umount -v", "umount -nf", "umount.tlogfs", "umount.fuse.tlogfs -v"):
             self.mount_inside()
             self.assertEqual(self.inside(name + " point").code, 0)
             self.assert_ended()
+        self.succeeds("mount -t fuse.tlogfs '%s' '%s'; umount point" % (self.store, self.point))
+        self.assert_ended()
         self.assert_sound(self.store)
+
+    def test_in_another_mount_namespace(self):
+        other = self.start(["unshare", "-m", "sh", "-c", "echo; exec sleep 100"], stdout=-1)
+        other.stdout.readline()
+        there = "-N /proc/%d/ns/mnt" % other.pid
+        self.succeeds("mount -t tlogfs %s '%s' '%s'" % (there, self.store, self.point))
+        self.assertEqual(self.mounts_here().count("fuse.tlogfs"), 0)
+        self.assertEqual(len(harness.daemons_below(self.folder)), 1)
+        self.succeeds("umount %s '%s'" % (there, self.point))
+        self.assert_ended()
+
+    def test_what_is_only_read_can_be_made_read_only_instead(self):
+        self.mount_inside()
+        self.succeeds("exec 3<point/checkpoint; umount -r point; cat point/checkpoint >/dev/null;"
+                      "! { echo x >>point/add; } 2>/dev/null")
+        self.succeeds("umount point")
+        self.assert_ended()
 
     def test_the_disk_below_can_be_unmounted_next(self):
         """Where the store lies on it, after appends by many, in a row."""
