@@ -8,7 +8,8 @@ namespace {
 
 // From this much of the journal in use on, it is freed.
 constexpr double kUseToFree = 0.25;
-// After so long without a commit the log rests. Seen at most as late again: within a second.
+// After so long without a commit the log rests. That is noticed at most as late again: within a
+// second.
 constexpr std::chrono::milliseconds kRest{500};
 
 }  // namespace

@@ -35,14 +35,14 @@ class JournalFreer {
 
  private:
   void Run();
-  // Until there is something to free, and it is time. False: stopping.
+  // Waits until there is something to free, and it is time. False: it is stopping.
   bool WaitForWorkLocked(std::unique_lock<std::mutex>* lock);
 
   Store* const store_;
   std::mutex mutex_;  // guards all below
   std::condition_variable changed_;
   uint64_t commits_ = 0;
-  uint64_t freed_commits_ = 0;  // of these it is known that they need nothing more
+  uint64_t freed_commits_ = 0;  // so many of them need nothing more
   bool full_ = false;           // It is time, even if commits follow.
   bool freeing_ = false;
   bool stopping_ = false;

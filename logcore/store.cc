@@ -99,8 +99,8 @@ Status InitLock(Disk* disk, const Head& head) {
   return lock->Sync();
 }
 
-// What an init that was killed may leave: files of its own, without the one that it makes last, and
-// no entry.
+// Whether `names` are what an init that was killed may leave: files of its own, without the one
+// that it makes last, and no entry.
 bool IsUnfinished(Disk* disk, const std::vector<std::string>& names) {
   constexpr std::array<std::string_view, 8> kMade = {"checkpoint", "config", "entries", "hashes",
                                                      "journal",    "key",    "lock",    "times"};

@@ -48,7 +48,7 @@ class TentativeDisk final : public Disk {
   std::string RandomBytes(size_t length) override { return disk_->RandomBytes(length); }
 
  private:
-  // What failed in any way but that something is there already may have happened.
+  // An operation that failed may have happened, unless something was there already.
   template <typename Made>
   Made Noted(Made made, const std::string& name) {
     if (made.has_value() || made.error().code != Code::kExists) made_.push_back(name);

@@ -36,7 +36,7 @@ std::optional<Result<std::string>> Parse(CLI::App* app, std::vector<std::string>
   }
 }
 
-// Bytes, or K, M or G of them.
+// Parses a number of bytes, or of K, M or G of them.
 Result<uint64_t> ParseJournalSize(std::string_view text) {
   constexpr std::string_view kSuffixes = "KMG";
   std::string_view digits = text;

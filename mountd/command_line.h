@@ -20,7 +20,8 @@ struct ShowText {  // --help, --version
   std::string text;
 };
 
-// The least journal that init makes: a longest entry is a quarter of one that is hardly smaller.
+// The least journal that init makes. A record has at most a quarter of it, and must take the
+// longest entry.
 inline constexpr uint64_t kMinJournalSize = 1 << 20;
 
 struct InitCommand {

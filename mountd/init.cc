@@ -49,7 +49,7 @@ Status MakeDirectory(const fs::path& path, TentativeDisk* parent) {
   return parent->SyncDirectory("");
 }
 
-// A small part of the free room, and no more than is of use.
+// The default is a small part of the free room, and no more than is of use.
 uint64_t DefaultJournalLength(const std::string& store) {
   boost::system::error_code error;
   const fs::space_info space = fs::space(store, error);

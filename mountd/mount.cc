@@ -75,7 +75,7 @@ Status Serve(const MountOptions& options, const MountPaths& paths,
   return served.has_value() ? closed : served;
 }
 
-// On stderr, and to syslog for mounts that nobody watches.
+// Says it on stderr, and in syslog for mounts that nobody watches.
 void WarnOfHidden(const std::string& file, const Environment& environment) {
   const std::string warning =
       file + ": a plain file, written while nothing was mounted; the mount hides it";

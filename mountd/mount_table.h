@@ -29,9 +29,9 @@ struct MountEntry {
 
 // Lines that it does not understand are left out.
 std::vector<MountEntry> ParseMountTable(std::istream& lines);
-// Of this process's mount namespace. Empty where there is no /proc.
+// Reads the table of this process's mount namespace. It is empty where there is no /proc.
 std::vector<MountEntry> ReadMountTable();
-// What is mounted topmost on `mountpoint`, a canonical path; nothing if it is none.
+// Finds what is mounted topmost on `mountpoint`, a canonical path, if anything is.
 std::optional<MountEntry> MountedOn(const std::vector<MountEntry>& table,
                                     const std::string& mountpoint);
 

@@ -87,7 +87,7 @@ Status EnterMountNamespace(const std::string& file) {
   return Fail(Code::kDenied, "-N " + file + ": " + std::generic_category().message(error));
 }
 
-// O_PATH stops at the door.
+// An O_PATH descriptor stops at the door of the filesystem.
 Result<std::string> MountpointPath(const std::string& mountpoint) {
   const int fd = open(mountpoint.c_str(), O_PATH | O_CLOEXEC);
   if (fd < 0) return Fail(Code::kIo, std::generic_category().message(errno));

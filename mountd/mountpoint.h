@@ -20,18 +20,20 @@ struct MountPaths {
 // mount(8)'s and umount(8)'s -N: from here on everything, paths too, is seen as in that namespace.
 logcore::Status EnterMountNamespace(const std::string& file);
 
-// The canonical path of what may be mounted and not answer: nothing is asked of its filesystem.
+// Finds the canonical path of a mountpoint, and asks nothing of the filesystem there, which may
+// hang.
 logcore::Result<std::string> MountpointPath(const std::string& mountpoint);
 
-// For who is not root: by fusermount3. Whether it did.
+// Unmounts by fusermount3, as users must who are not root. Returns whether it did.
 bool FuserUnmount(const std::string& path, bool lazy);
 
 // Takes away what a crashed tlogfs left mounted there ("Transport endpoint is not connected");
 // other filesystems' dead mounts are left alone. Nothing to do is success.
 logcore::Status ClearDeadMount(const std::string& mountpoint);
 
-// Held from before ResolveMountPaths until it is mounted, so that of two mounts at one moment the
-// second finds the first. Advisory, and none where the directory cannot be read or locked.
+// A lock on the mountpoint, from before ResolveMountPaths until the mount answers, so that of two
+// mounts at one moment the second finds the first. Where the directory cannot be read or locked
+// there is none.
 class MountpointLock {
  public:
   explicit MountpointLock(const std::string& mountpoint);  // Waits.

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = boost::filesystem;
 
-// Of a folder that may vanish while it is read.
+// What is in `folder`, which may vanish while it is read.
 std::vector<fs::path> Listed(const fs::path& folder) {
   std::vector<fs::path> paths;
   boost::system::error_code error;
@@ -37,7 +37,7 @@ bool HasThread(const fs::path& process, const std::string& name) {
   return false;
 }
 
-// The effective one.
+// The effective user counts.
 std::optional<uid_t> UserOf(const fs::path& process) {
   std::ifstream status((process / "status").string());
   for (std::string line; std::getline(status, line);) {

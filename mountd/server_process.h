@@ -16,14 +16,15 @@
 
 namespace mountd {
 
-// What a thread of the process is to be called. Linux cuts names to 15 characters.
+// What a thread of the process is to be called. Linux takes 15 characters, which is enough for the
+// longest device number.
 std::string ServingThreadName(const std::string& device);
 
 // A process, until it has ended and all its files are closed.
 class ServerProcess {
  public:
-  // The one that serves `mount`: a process of root or of who mounted it, so that no other user can
-  // pass for it. Nothing if it has ended, or cannot be seen from here.
+  // Finds the one that serves `mount`, if it has not ended and can be seen from here. It belongs to
+  // root or to the user who mounted: no other user's process can pass for it.
   static std::optional<ServerProcess> Find(const MountEntry& mount);
 
   ServerProcess(ServerProcess&& other) noexcept;
@@ -33,7 +34,7 @@ class ServerProcess {
 
   // Whether it serves the mount; if not, it is closing the store, or has ended.
   bool Serves() const;
-  // Waits until it has ended; or for so long. Whether it has.
+  // Waits until it has ended, but no longer than `limit`. Returns whether it has ended.
   bool WaitForEnd(std::optional<std::chrono::milliseconds> limit) const;
 
  private:
