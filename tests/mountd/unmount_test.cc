@@ -55,20 +55,21 @@ TEST(MountTable, TheTopmostMountCounts) {
 // A process with a thread that is called as the one of a mount is, until it is killed.
 class NamedChild {
  public:
-  explicit NamedChild(const std::string& device) {
+  explicit NamedChild(const std::string& device, uid_t user = geteuid()) {
     int ends[2];
     EXPECT_EQ(pipe(ends), 0);
     pid_ = fork();
     if (pid_ == 0) {
+      if (setuid(user) != 0) _exit(1);
       std::thread thread([] { pause(); });
       pthread_setname_np(thread.native_handle(), ServingThreadName(device).c_str());
       static_cast<void>(!write(ends[1], "x", 1));
       pause();
     }
+    close(ends[1]);
     char byte = 0;
     EXPECT_EQ(read(ends[0], &byte, 1), 1);
     close(ends[0]);
-    close(ends[1]);
   }
   ~NamedChild() { Kill(); }
   NamedChild(const NamedChild&) = delete;
@@ -106,10 +107,14 @@ TEST(ServerProcess, IsFoundByTheNameOfAThread) {
 }
 
 TEST(ServerProcess, AnotherUsersProcessIsNotBelieved) {
-  if (geteuid() == 0) GTEST_SKIP() << "root's processes always are";
-  const NamedChild child("0:999002");
+  const uid_t user = geteuid() == 0 ? 12345 : geteuid();
+  const NamedChild child("0:999002", user);
   MountEntry mount = Mount("0:999002");
-  mount.user = geteuid() + 1;
+  mount.user = user;
+  EXPECT_TRUE(ServerProcess::Find(mount).has_value());
+  mount.user = user + 1;
+  EXPECT_FALSE(ServerProcess::Find(mount).has_value());
+  mount.user.reset();
   EXPECT_FALSE(ServerProcess::Find(mount).has_value());
 }
 
