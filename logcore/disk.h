@@ -77,9 +77,12 @@ class Disk {
   virtual Status MakeDirectory(const std::string& name, unsigned mode) = 0;
   // Atomically replaces `to`.
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
+  // Removes a file, or a directory that is empty (kExists if it is not); a link itself, not what it
+  // points to. kNotFound. Who has the file open may go on using it; its room is free after that.
+  virtual Status Remove(const std::string& name) = 0;
   // The names in a directory ("" is the disk's own), sorted, without "." and "..".
   virtual Result<std::vector<std::string>> List(const std::string& directory) = 0;
-  // fsync(2) of a directory: names created or renamed in it before are durable.
+  // fsync(2) of a directory: what was created, renamed or removed in it before is durable.
   virtual Status SyncDirectory(const std::string& directory) = 0;
 
   struct FileInfo {

@@ -40,6 +40,7 @@ Code CodeOf(int error) {
     case ENOENT:
       return Code::kNotFound;
     case EEXIST:
+    case ENOTEMPTY:
       return Code::kExists;
     case EACCES:
     case EPERM:
@@ -273,6 +274,16 @@ class PosixDisk final : public Disk {
         0) {
       return FailErrno("rename " + from + " to", to);
     }
+    return {};
+  }
+
+  Status Remove(const std::string& name) override {
+    ASSIGN_OR_RETURN(const Place place, Find(name));
+    int result = unlinkat(place.fd(*this), place.last.c_str(), 0);
+    if (result != 0 && errno == EISDIR) {
+      result = unlinkat(place.fd(*this), place.last.c_str(), AT_REMOVEDIR);
+    }
+    if (result != 0) return FailErrno("remove", name);
     return {};
   }
 

@@ -230,7 +230,7 @@ class Sequencer::Impl {
     committing_ = flushing_ = false;
     NoteProcessedLocked();
     lock->unlock();
-    freer_.Look();
+    freer_.Committed();
     lock->lock();
   }
 

@@ -152,7 +152,7 @@ Status StagedDisk::Apply() {
 Result<std::unique_ptr<File>> StagedDisk::Open(const std::string& name, Access access) {
   const auto known = names_.find(name);
   if (known != names_.end() && known->second.content == nullptr) {
-    return Fail(Code::kNotFound, "open " + name + ": it was renamed");
+    return Fail(Code::kNotFound, "open " + name + ": no such file");
   }
   const auto file = std::make_shared<std::unique_ptr<File>>();
   if (known != names_.end() && !known->second.is_on_disk) {
@@ -194,6 +194,13 @@ Status StagedDisk::Rename(const std::string& from, const std::string& to) {
   return {};
 }
 
+Status StagedDisk::Remove(const std::string& name) {
+  RETURN_IF_ERROR(Info(name));
+  changes_.push_back([this, name] { return disk_->Remove(name); });
+  names_[name] = Name();
+  return {};
+}
+
 Result<std::vector<std::string>> StagedDisk::List(const std::string& directory) {
   ASSIGN_OR_RETURN(const std::vector<std::string> names, disk_->List(directory));
   std::set<std::string> found(names.begin(), names.end());
@@ -215,7 +222,7 @@ Result<Disk::FileInfo> StagedDisk::Info(const std::string& name) {
   const auto known = names_.find(name);
   if (known == names_.end()) return disk_->Info(name);
   if (known->second.content == nullptr) {
-    return Fail(Code::kNotFound, "info of " + name + ": it was renamed");
+    return Fail(Code::kNotFound, "info of " + name + ": no such file");
   }
   return known->second.is_on_disk ? disk_->Info(name) : known->second.info;
 }

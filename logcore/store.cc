@@ -1,6 +1,7 @@
 #include "logcore/store.h"
 
 #include <algorithm>
+#include <array>
 #include <sstream>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include "logcore/opening.h"
 #include "logcore/recovery.h"
 #include "logcore/staged_disk.h"
+#include "logcore/tentative_disk.h"
 #include "logcore/writer.h"
 
 namespace logcore {
@@ -128,6 +130,48 @@ Status InitLock(Disk* disk, const Head& head) {
   return lock->Sync();
 }
 
+// Whether `names` are what an init that was killed may leave: files of its own, without the one
+// that it makes last, and no entry.
+bool IsUnfinished(Disk* disk, const std::vector<std::string>& names) {
+  constexpr std::array<std::string_view, 8> kMade = {"checkpoint", "config", "entries", "hashes",
+                                                     "journal",    "key",    "lock",    "times"};
+  for (const std::string& name : names) {
+    if (std::find(kMade.begin(), kMade.end(), name) == kMade.end()) return false;
+  }
+  const Result<std::vector<std::string>> segments = disk->List("entries");
+  return segments.has_value() && segments->empty();
+}
+
+Status MakeFiles(Disk* disk, const InitOptions& init, const SignerKey& key,
+                 const StoreOptions& options) {
+  ASSIGN_OR_RETURN(const std::string boot_id, disk->BootId());
+  RETURN_IF_ERROR(LogFiles::Create(disk));
+  RETURN_IF_ERROR(WriteNewFile(disk, "key", 0600, key.ToString() + "\n"));
+  Base base{.key = HashFromBytes(disk->RandomBytes(kHashLength)),
+            .journal_length = init.journal_length,
+            .state = {},
+            .blocks = {}};
+  RETURN_IF_ERROR(InitJournal(disk, base));
+  RETURN_IF_ERROR(InitLock(disk, {.boot_id = boot_id,
+                                  .state = HeadState::kIdle,
+                                  .base = base.state.position,
+                                  .log = base.state,
+                                  .complete = true}));
+  Published first{.sequence = 1,
+                  .head = {},
+                  .frames_end = 0,
+                  .time = std::max<int64_t>(options.clock(), 0),
+                  .note = SignCheckpoint({}, key)};
+  RETURN_IF_ERROR(PublishedFile::Create(disk, first, std::string(16, '\0')));
+  ASSIGN_OR_RETURN(StoreHome home, HomeHere(disk));
+  const StoreConfig config{init.origin, key.verifier(), std::move(home)};
+  RETURN_IF_ERROR(WriteNewFile(disk, "config", 0644, PrintConfig(config)));
+  RETURN_IF_ERROR(disk->SyncDirectory(""));
+  // Last: a store without it is one whose init did not finish.
+  RETURN_IF_ERROR(WriteNewFile(disk, "format", 0644, kFormat));
+  return disk->SyncDirectory("");
+}
+
 }  // namespace
 
 Batch::Batch() {
@@ -169,7 +213,11 @@ Result<VerifierKey> Store::Init(Disk* disk, const InitOptions& init, const Store
     return Fail(Code::kInvalid, "journal: impossible length");
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> names, disk->List(""));
-  if (!names.empty()) return Fail(Code::kExists, "the directory is not empty");
+  if (!names.empty()) {
+    return Fail(Code::kExists, IsUnfinished(disk, names)
+                                   ? "an init did not finish here, and there is no entry: remove it"
+                                   : "the directory is not empty");
+  }
   Result<SignerKey> generated = init.key ? *init.key : SignerKey::Generate(init.origin);
   RETURN_IF_ERROR(generated);
   const SignerKey& key = *generated;
@@ -178,32 +226,12 @@ Result<VerifierKey> Store::Init(Disk* disk, const InitOptions& init, const Store
                                     "', not the origin '" + init.origin + "'");
   }
 
-  ASSIGN_OR_RETURN(const std::string boot_id, disk->BootId());
-  RETURN_IF_ERROR(LogFiles::Create(disk));
-  RETURN_IF_ERROR(WriteNewFile(disk, "key", 0600, key.ToString() + "\n"));
-  Base base{.key = HashFromBytes(disk->RandomBytes(kHashLength)),
-            .journal_length = init.journal_length,
-            .state = {},
-            .blocks = {}};
-  RETURN_IF_ERROR(InitJournal(disk, base));
-  RETURN_IF_ERROR(InitLock(disk, {.boot_id = boot_id,
-                                  .state = HeadState::kIdle,
-                                  .base = base.state.position,
-                                  .log = base.state,
-                                  .complete = true}));
-  Published first{.sequence = 1,
-                  .head = {},
-                  .frames_end = 0,
-                  .time = std::max<int64_t>(options.clock(), 0),
-                  .note = SignCheckpoint({}, key)};
-  RETURN_IF_ERROR(PublishedFile::Create(disk, first, std::string(16, '\0')));
-  ASSIGN_OR_RETURN(StoreHome home, HomeHere(disk));
-  const StoreConfig config{init.origin, key.verifier(), std::move(home)};
-  RETURN_IF_ERROR(WriteNewFile(disk, "config", 0644, PrintConfig(config)));
-  RETURN_IF_ERROR(disk->SyncDirectory(""));
-  // Last: a store without it is one whose init did not finish.
-  RETURN_IF_ERROR(WriteNewFile(disk, "format", 0644, kFormat));
-  RETURN_IF_ERROR(disk->SyncDirectory(""));
+  TentativeDisk tentative(disk);
+  const Status made = MakeFiles(&tentative, init, key, options);
+  if (!made.has_value()) {
+    tentative.TakeBack();
+    return tl::unexpected<Error>(made.error());
+  }
   return key.verifier();
 }
 

@@ -104,7 +104,9 @@ class Writer;
 class Store {
  public:
   // Creates a store in an empty directory; durable when it returns. Returns the verifier key.
-  // kExists if the directory is not empty.
+  // kExists if the directory is not empty. After any error it is as it was before, unless the disk
+  // refuses that as well. An init that was killed leaves what is no store, and no directory for
+  // another one.
   static Result<VerifierKey> Init(Disk* disk, const InitOptions& init, const StoreOptions& options);
 
   enum class Mode {

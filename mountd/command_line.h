@@ -4,8 +4,10 @@
 #ifndef MOUNTD_COMMAND_LINE_H_
 #define MOUNTD_COMMAND_LINE_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -18,10 +20,15 @@ struct ShowText {  // --help, --version
   std::string text;
 };
 
+// The least journal that init makes. A record has at most a quarter of it, and must take the
+// longest entry.
+inline constexpr uint64_t kMinJournalSize = 1 << 20;
+
 struct InitCommand {
   std::string store;
   std::string origin;
   std::optional<std::string> key_file;
+  std::optional<uint64_t> journal_size;  // bytes; none: as suits the disk
 };
 
 struct MountCommand {
@@ -31,6 +38,14 @@ struct MountCommand {
   bool foreground = false;
   bool fake = false;            // mount(8)'s -f: check the arguments and do nothing
   std::string mount_namespace;  // mount(8)'s -N: a file of the namespace to mount in; or empty
+};
+
+struct UnmountCommand {  // as umount(8) starts it
+  std::string mountpoint;
+  bool force = false;
+  bool lazy = false;
+  bool read_only_else = false;  // -r: if it is busy
+  std::string mount_namespace;  // as above
 };
 
 struct CheckCommand {
@@ -43,7 +58,11 @@ struct AdoptCommand {
   std::string newest;  // a file, or "-" for the standard input
 };
 
-using Command = std::variant<ShowText, InitCommand, MountCommand, CheckCommand, AdoptCommand>;
+using Command =
+    std::variant<ShowText, InitCommand, MountCommand, UnmountCommand, CheckCommand, AdoptCommand>;
+
+// args[0] without its folder: the program, or one of its links.
+std::string_view CalledAs(const std::vector<std::string>& args);
 
 logcore::Result<Command> ParseCommandLine(const std::vector<std::string>& args);
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <boost/filesystem/operations.hpp>
 #include <boost/filesystem/path.hpp>
 #include <ostream>
@@ -5,18 +6,23 @@
 #include "logcore/checkpoint.h"
 #include "logcore/posix_disk.h"
 #include "logcore/store.h"
+#include "logcore/tentative_disk.h"
 #include "mountd/commands.h"
+#include "mountd/message.h"
 #include "mountd/small_file.h"
 
 namespace mountd {
 namespace {
 
+namespace fs = boost::filesystem;
 using logcore::Code;
 using logcore::Disk;
 using logcore::Fail;
 using logcore::Result;
 using logcore::SignerKey;
 using logcore::Status;
+using logcore::TentativeDisk;
+using logcore::VerifierKey;
 
 constexpr size_t kMaxKeyFileLength = 1024;
 
@@ -36,17 +42,45 @@ Result<SignerKey> ReadKey(const std::string& file, const std::string& origin) {
 }
 
 // Makes the directory, if it is not there yet, so that a power cut does not lose it again.
-Status MakeStoreDirectory(const std::string& store) {
-  namespace fs = boost::filesystem;
+Status MakeDirectory(const fs::path& path, TentativeDisk* parent) {
   boost::system::error_code error;
-  if (fs::exists(store, error)) return {};
-  fs::path path = fs::system_complete(store, error).lexically_normal();
-  path.remove_trailing_separator();
-  if (path.filename() == ".") path.remove_filename().remove_trailing_separator();
-  ASSIGN_OR_RETURN(const std::unique_ptr<Disk> parent,
-                   logcore::OpenPosixDisk(path.parent_path().string()));
+  if (fs::exists(path, error)) return {};
   RETURN_IF_ERROR(parent->MakeDirectory(path.filename().string(), 0755));
   return parent->SyncDirectory("");
+}
+
+// The default is a small part of the free room, and no more than is of use.
+uint64_t DefaultJournalLength(const std::string& store) {
+  boost::system::error_code error;
+  const fs::space_info space = fs::space(store, error);
+  if (error) return logcore::kDefaultJournalLength;
+  return std::clamp(space.available / 16 / kMinJournalSize * kMinJournalSize, kMinJournalSize,
+                    logcore::kDefaultJournalLength);
+}
+
+Result<VerifierKey> MakeStore(const InitCommand& command, logcore::InitOptions options,
+                              const Environment& environment) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Disk> disk, logcore::OpenPosixDisk(command.store));
+  options.journal_length = command.journal_size.value_or(DefaultJournalLength(command.store));
+  return logcore::Store::Init(disk.get(), options, {.clock = environment.clock});
+}
+
+// If it fails, the directory is gone again, unless it was there before.
+Result<VerifierKey> MakeDirectoryAndStore(const InitCommand& command,
+                                          const logcore::InitOptions& options,
+                                          const Environment& environment) {
+  boost::system::error_code error;
+  fs::path path = fs::system_complete(command.store, error).lexically_normal();
+  path.remove_trailing_separator();
+  if (path.filename() == ".") path.remove_filename().remove_trailing_separator();
+  ASSIGN_OR_RETURN(const std::unique_ptr<Disk> disk,
+                   logcore::OpenPosixDisk(path.parent_path().string()));
+  TentativeDisk parent(disk.get());
+  const Status made = MakeDirectory(path, &parent);
+  auto vkey = made.has_value() ? MakeStore(command, options, environment)
+                               : Result<VerifierKey>(tl::unexpected<logcore::Error>(made.error()));
+  if (!vkey.has_value()) parent.TakeBack();
+  return vkey;
 }
 
 }  // namespace
@@ -65,15 +99,15 @@ Result<int> Init(const InitCommand& command, Environment& environment) {
   }
 
   const std::string context = "init " + command.store;
-  if (Status made = MakeStoreDirectory(command.store); !made.has_value()) {
-    return Within(context, std::move(made).error());
-  }
-  auto disk = logcore::OpenPosixDisk(command.store);
-  if (!disk.has_value()) return Within(context, std::move(disk).error());
-  const logcore::StoreOptions store_options{.clock = environment.clock};
-  auto vkey = logcore::Store::Init(disk->get(), options, store_options);
-  if (!vkey.has_value()) return Within(context, std::move(vkey).error());
+  const auto vkey = MakeDirectoryAndStore(command, options, environment);
+  if (!vkey.has_value()) return Within(context, vkey.error());
   environment.out << vkey->ToString() << "\n";
+  Status printed = Flush(environment.out);
+  if (!printed.has_value()) {
+    return Within(
+        context + ": made, but its key was not printed (it is in " + command.store + "/config)",
+        std::move(printed).error());
+  }
   return 0;
 }
 

@@ -171,6 +171,23 @@ TEST_F(PosixDiskTest, RenamesAndLists) {
   EXPECT_EQ(disk_->Rename("none", "x").error().code, Code::kNotFound);
 }
 
+TEST_F(PosixDiskTest, RemovesFilesLinksAndEmptyDirectories) {
+  ASSERT_TRUE(disk_->MakeDirectory("entries", 0755).has_value());
+  const auto file = disk_->Create("entries/a", 0644).value();
+  ASSERT_TRUE(file->WriteAt(0, "still open").has_value());
+  std::filesystem::create_directory_symlink("entries", directory_.path() / "link");
+  EXPECT_EQ(disk_->Remove("entries").error().code, Code::kExists);
+  EXPECT_EQ(disk_->Remove("entries/none").error().code, Code::kNotFound);
+  EXPECT_EQ(disk_->Remove("link/a").error().code, Code::kInvalid);
+  ASSERT_TRUE(disk_->Remove("link").has_value());
+  EXPECT_EQ(disk_->List("entries").value(), std::vector<std::string>{"a"});
+  ASSERT_TRUE(disk_->Remove("entries/a").has_value());
+  EXPECT_EQ(Read(*file, 0, 100), "still open");
+  ASSERT_TRUE(disk_->Remove("entries").has_value());
+  EXPECT_EQ(disk_->List("").value(), std::vector<std::string>{});
+  EXPECT_EQ(disk_->Remove("../x").error().code, Code::kInvalid);
+}
+
 TEST_F(PosixDiskTest, FollowsItsDirectoryWhenThatIsRenamed) {
   const TempDirectory elsewhere;
   std::filesystem::create_directory(elsewhere.path() / "old");

@@ -344,6 +344,48 @@ class PointTest(MountTest):
         wait_for(lambda: not daemons_below(self.folder), "the daemon has ended")
 
 
+class NamespaceTest(PointTest):
+    """Works in a mount namespace of its own, where the helpers of mount(8) and umount(8) are
+    installed: what is mounted there nobody else sees, and it goes with its processes."""
+
+    HELPERS = ("mount.tlogfs", "mount.fuse.tlogfs", "umount.tlogfs", "umount.fuse.tlogfs")
+
+    def setUp(self):
+        super().setUp()
+        # Everything that is in /usr/sbin, and the helpers, as links in a folder over it.
+        sbin = os.path.realpath("/sbin")
+        links, real = self.path("links"), self.path("sbin")
+        os.mkdir(links)
+        os.mkdir(real)
+        for name in set(os.listdir(sbin)) - set(self.HELPERS):
+            os.symlink(os.path.join(real, name), os.path.join(links, name))
+        for name in self.HELPERS:
+            os.symlink(os.path.abspath(shutil.which(PROGRAM)), os.path.join(links, name))
+        script = 'mount --bind "$0" "$1" && mount --bind "$2" "$0" && echo && exec sleep infinity'
+        self.holder = self.start(["unshare", "-m", "bash", "-c", script, sbin, real, links],
+                                 stdout=subprocess.PIPE)
+        self.assertEqual(self.holder.stdout.readline(), b"\n")
+
+    def command(self, script):
+        """To run a bash script in the namespace, with $program, and where the folder is."""
+        return ["nsenter", "-t", str(self.holder.pid), "-m", "env",
+                "program=" + os.path.abspath(shutil.which(PROGRAM)),
+                "bash", "-c", "cd '%s'; %s" % (self.folder, script)]
+
+    def inside(self, script, seconds=30):
+        return run(self.command(script), seconds)
+
+    def mounts_here(self):
+        """What is mounted in the test's folder: lines of /proc/self/mounts."""
+        return self.succeeds("grep ' %s/' /proc/self/mounts || true" % self.folder)
+
+    def succeeds(self, script, seconds=30):
+        """What it prints."""
+        done = self.inside(script, seconds)
+        self.assertEqual((done.code, done.err), (0, b""), (script, done))
+        return done.out.decode()
+
+
 def reason_not_to_mount():
     """Why nothing can be mounted here, or an empty string."""
     try:

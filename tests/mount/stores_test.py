@@ -159,6 +159,35 @@ class FullDiskTest(harness.MountTest):
         mount.unmount()
         self.assert_sound(mount.store)
 
+    def test_a_small_disk_takes_a_log_and_one_too_small_is_left_as_it_was(self):
+        """With the longest entries, some hundred laps of a journal that suits the disk."""
+        disk = self.path("disk")
+        os.mkdir(disk)
+        self.assertEqual(harness.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none",
+                                      disk]).code, 0)
+        os.mkdir(self.path("disk/there"))
+        for name in ("disk/store", "disk/there"):
+            done = harness.run([harness.PROGRAM, "init", self.path(name), "--origin", self.ORIGIN])
+            self.assert_one_line(done)
+            self.assertIn(b"No space left", done.err)
+        self.assertEqual(os.listdir(disk), ["there"])
+        self.assertEqual(os.listdir(self.path("disk/there")), [])
+        harness.run(["mount", "-o", "remount,size=30M", disk])
+        mount = self.mount(self.init("disk/store"))
+        self.assertEqual(os.path.getsize(self.path("disk/store/journal")), 1 << 20)
+        line = b"x" * 65535
+        with open(mount / "add", "ab", buffering=0) as file:
+            for _ in range(100):
+                harness.write_all(file, line + b"\n")
+            harness.write_all(file, (line + b"\n") * 20)
+            with self.assertRaises(OSError) as caught:
+                harness.write_all(file, line + b"x\n")
+            self.assertEqual(caught.exception.errno, errno.EFBIG)
+        mount.write("add.bundle", b"\xff\xff" + line)
+        self.assertEqual(mount.entries(), [line] * 121)
+        mount.unmount()
+        self.assert_sound(mount.store)
+
 
 if __name__ == "__main__":
     harness.main()

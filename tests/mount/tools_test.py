@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Other people's programs over a mount: they work, and give the same bytes as a plain directory."""
 
+import ctypes
 import errno
 import os
 import random
 import shutil
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -204,6 +206,35 @@ class ReadingTest(ToolsTest):
             for flags in ("MAP_SHARED", "MAP_PRIVATE"):
                 self.assertEqual(mapped(name, flags).out, self.log.read(name), name)
         self.assertEqual(mapped("log", "MAP_PRIVATE").out, self.reference.text())
+
+    def test_inotify_tells_of_appends_here_and_the_stores_file_of_every_publication(self):
+        """As README.md says. No event comes from a mount's own checkpoint."""
+        events = ctypes.CDLL(None)
+        inotify = events.inotify_init1(os.O_NONBLOCK)
+        self.addCleanup(os.close, inotify)
+        here, elsewhere = self.log, self.mount(self.log.store)
+        modify = 2
+        root, checkpoint, stored = (
+            events.inotify_add_watch(inotify, path.encode(), modify)
+            for path in (here.path, here / "checkpoint", os.path.join(here.store, "checkpoint")))
+        for mount, expected in ((here, {root, stored}), (elsewhere, {stored})):
+            mount.append(b"x")
+            seen = set()
+            while self.read_event(inotify, seen) or expected - seen:
+                self.assertNotIn(checkpoint, seen)
+            self.assertEqual(seen, expected)
+
+    def read_event(self, inotify, seen):
+        try:
+            event = os.read(inotify, 4096)
+        except BlockingIOError:
+            time.sleep(0.05)
+            return False
+        while event:
+            watch, _, _, length = struct.unpack("iIII", event[:16])
+            seen.add(watch)
+            event = event[16 + length:]
+        return True
 
     def test_sendfile(self):
         for name in ("tile/0/003", "tile/entries/012.p/228", "checkpoint", "log"):

@@ -35,6 +35,8 @@ std::string_view SimKindName(SimKind kind) {
       return "make directory";
     case SimKind::kRename:
       return "rename";
+    case SimKind::kRemove:
+      return "remove";
     case SimKind::kSyncDirectory:
       return "sync directory";
     case SimKind::kWrite:
@@ -235,6 +237,7 @@ void SimDisk::WriteBackOldest(Inode* inode) {
 }
 
 uint64_t SimDisk::BlocksOf(const Inode& inode) {
+  if (inode.removed) return 0;
   return std::max(inode.reserved_blocks, SimBlockCount(inode.cache.length()));
 }
 

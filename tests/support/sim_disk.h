@@ -53,6 +53,7 @@ enum class SimKind {
   kCreate,
   kMakeDirectory,
   kRename,
+  kRemove,
   kSyncDirectory,
   kWrite,
   kAllocate,
@@ -106,6 +107,7 @@ class SimProcess : public logcore::Disk {
                                                          unsigned mode) override;
   logcore::Status MakeDirectory(const std::string& name, unsigned mode) override;
   logcore::Status Rename(const std::string& from, const std::string& to) override;
+  logcore::Status Remove(const std::string& name) override;
   logcore::Result<std::vector<std::string>> List(const std::string& directory) override;
   logcore::Status SyncDirectory(const std::string& directory) override;
   logcore::Result<FileInfo> Info(const std::string& name) override;
@@ -211,15 +213,16 @@ class SimDisk {
   };
   struct PendingName {
     uint64_t time = 0;
-    std::string name;
+    std::string name;  // empty: it was removed
     uint64_t inode = 0;
-    std::string old_name;  // of a rename
+    std::string old_name;  // of a rename, or a removal
   };
   using NameMap = std::map<std::string, uint64_t>;
   struct Inode {
     unsigned mode = 0;
     bool is_directory = false;
     int64_t birth = 1;
+    bool removed = false;
     // A file: what is on the disk, in the cache, and in the cache when `writes` was last empty.
     SimBytes disk, cache, clean;
     std::vector<PendingWrite> writes;

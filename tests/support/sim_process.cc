@@ -212,6 +212,26 @@ Status SimProcess::Rename(const std::string& from, const std::string& to) {
   return verdict.End();
 }
 
+Status SimProcess::Remove(const std::string& name) {
+  const auto verdict = machine_->Begin(state_.get(), SimKind::kRemove, name);
+  if (verdict.ignored) return {};
+  const std::lock_guard lock(machine_->mutex_);
+  if (!verdict.error || verdict.outcome == SimDisk::Outcome::kHappened) {
+    std::string base;
+    SimDisk::Inode* directory = machine_->FindParent(name, &base);
+    const std::optional<uint64_t> inode = machine_->Find(name);
+    if (directory == nullptr || !inode) return Fail(Code::kNotFound, "remove " + name);
+    SimDisk::Inode& removed = machine_->inodes_[*inode];
+    if (!removed.cache_names.empty()) {
+      return Fail(Code::kExists, "remove " + name + ": not empty");
+    }
+    removed.removed = true;
+    directory->cache_names.erase(base);
+    directory->names.push_back({++machine_->time_, "", *inode, base});
+  }
+  return verdict.End();
+}
+
 Result<std::vector<std::string>> SimProcess::List(const std::string& directory) {
   const auto verdict = machine_->Begin(state_.get(), SimKind::kRead, directory);
   if (verdict.error) return tl::unexpected<Error>(*verdict.error);
