@@ -82,7 +82,6 @@ void Appends::Open(Request request, Framing framing, fuse_file_info info) {
                                                request.thread(), access != O_RDONLY);
   info.fh = files_.Add(file);
   info.direct_io = 1;
-  info.nonseekable = 1;
   if (!request.AnswerOpen(info)) files_.Remove(info.fh);
 }
 
