@@ -85,8 +85,7 @@ class CopyTest(ToolsTest):
 
     def test_rsync_twice(self):
         """The second run finds nothing to do."""
-        if not shutil.which("rsync"):
-            self.skipTest("no rsync")
+        self.need("rsync")
         self.shell("rsync -a $M/ copy/")
         self.assert_is_copy("copy")
         again = self.shell("rsync -ai $M/tile $M/entries $M/vkey copy/").splitlines()
