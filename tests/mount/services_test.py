@@ -60,6 +60,16 @@ path = {mount}
 guest ok = yes
 read only = no
 """
+RSYNCD = """port = {port}
+address = 127.0.0.1
+use chroot = no
+log file = {folder}/rsyncd.log
+[log]
+path = {mount}
+read only = no
+uid = root
+gid = root
+"""
 LOGROTATE = """{add} {{
   copytruncate
   rotate 3
@@ -223,6 +233,18 @@ class UploadsTest(ServicesTest):
                             "chmod 600 {add}\n")
         self.succeeds(["sftp", "-q", "-b", commands, "-D", SFTP_SERVER])
         self.assertEqual(self.lines(), ["one", "two"] * 3 + self.numbers)
+
+    def test_rsync_daemon(self):
+        rsync = self.need("rsync")
+        port = free_port()
+        config = self.put("rsyncd.conf", RSYNCD, port=port)
+        child = self.serve(rsync, "--daemon", "--no-detach", "--config=" + config)
+        address = "rsync://127.0.0.1:%d/log/add" % port
+        harness.wait_for(lambda: child.poll() is not None or harness.run(
+            [rsync, address.removesuffix("/log/add")]).code == 0, "it answers")
+        for how in (["-a", "--inplace"], ["--append"], ["--append-verify"]):
+            self.succeeds([rsync, *how, self.small, address])
+        self.assertEqual(self.lines(), ["one", "two"] * 3)
 
     def test_samba(self):
         smbd, smbclient = self.need("smbd", "smbclient")
