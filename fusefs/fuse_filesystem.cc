@@ -211,19 +211,20 @@ void Filesystem::Read(Request& request, fuse_ino_t number, size_t length, off_t 
                       fuse_file_info* info) {
   const std::optional<Node> node = ParseNodeNumber(number);
   if (!node) return request.Answer(ESTALE);
-  if (IsAppend(node)) return appends_->Read(std::move(request), info->fh, length);
+  const auto start = static_cast<uint64_t>(offset);
+  if (IsAppend(node)) return appends_->Read(std::move(request), info->fh, start, length);
   const auto snapshot = store_->Latest();
   if (!snapshot.has_value()) return request.Answer(snapshot.error());
-  const Result<std::string> bytes =
-      view_.Read(*node, **snapshot, static_cast<uint64_t>(offset), length);
+  const Result<std::string> bytes = view_.Read(*node, **snapshot, start, length);
   if (!bytes.has_value()) return AnswerLost(request, bytes.error());
   request.AnswerBytes(*bytes);
 }
 
 void Filesystem::Write(Request& request, fuse_ino_t number, const char* bytes, size_t length,
-                       off_t /*offset*/, fuse_file_info* info) {
+                       off_t offset, fuse_file_info* info) {
   if (!IsAppend(ParseNodeNumber(number))) return request.Answer(EBADF);
-  appends_->Write(std::move(request), info->fh, {bytes, length}, info->flags);
+  appends_->Write(std::move(request), info->fh, static_cast<uint64_t>(offset), {bytes, length},
+                  info->flags);
 }
 
 void Filesystem::Flush(Request& request, fuse_ino_t number, fuse_file_info* info) {

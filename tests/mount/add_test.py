@@ -95,6 +95,22 @@ class PositionTest(AddTest):
         self.assertEqual(got, self.receipts(0, *entries))
         self.assertEqual(os.pread(descriptor, 100, 0), b"")
 
+    def test_what_was_read_ahead_is_put_back_by_seeking(self):
+        for reads in ("head -n 1 <&3", "sed -n 1p\\;1q <&3", "read -r line <&3; echo $line"):
+            script = ("exec 3<> '%s'; printf '0\n1\n2\n' >&3; %s; echo 3 >&3; "
+                      "while read -r line <&3; do echo $line; done" % (self.log / "add", reads))
+            done = harness.run(script)
+            first = self.log.checkpoint().size - 4
+            self.assertEqual(done.out, self.receipts(first, b"0", b"1", b"2", b"3"), reads)
+        first += 4
+        with open(self.log / "add", "r+b") as file:
+            file.write(b"0\n1\n2\n")
+            file.flush()
+            self.assertEqual(file.readline(), self.receipts(first, b"0"))
+            file.write(b"3\n")
+            file.flush()
+            self.assertEqual(file.read(), self.receipts(first + 1, b"1", b"2", b"3"))
+
     def test_buffered_files_write_and_read_receipts(self):
         """As Python's (and C's) buffered streams do it: they ask for the position and seek."""
         index = 0
