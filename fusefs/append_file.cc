@@ -123,11 +123,18 @@ std::optional<Error> AppendFile::TakeError() {
   return std::exchange(error_, std::nullopt);
 }
 
-std::string AppendFile::Read(size_t length) {
+std::string AppendFile::Read(uint64_t offset, size_t length) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  std::string text = receipts_.Read(length);
+  std::string text = receipts_.Read(offset, length);
   GiveBackLocked();
   return text;
+}
+
+void AppendFile::WritesAt(uint64_t offset) {
+  if (!options_.receipts) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  receipts_.GoOn(offset);
+  GiveBackLocked();
 }
 
 bool AppendFile::has_receipts() const {

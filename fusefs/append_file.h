@@ -80,8 +80,10 @@ class AppendFile {
   std::optional<logcore::Error> PeekError() const;
   std::optional<logcore::Error> TakeError();
 
-  // Receipts, up to `length` bytes.
-  std::string Read(size_t length);
+  // Receipts, up to `length` bytes, by a read at `offset`.
+  std::string Read(uint64_t offset, size_t length);
+  // A write at `offset` begins, or one that appends (kNoPosition).
+  void WritesAt(uint64_t offset);
   bool has_receipts() const;
 
  private:

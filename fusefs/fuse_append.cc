@@ -82,13 +82,14 @@ void Appends::Open(Request request, Framing framing, fuse_file_info info) {
                                                request.thread(), access != O_RDONLY);
   info.fh = files_.Add(file);
   info.direct_io = 1;
-  info.nonseekable = 1;
   if (!request.AnswerOpen(info)) files_.Remove(info.fh);
 }
 
-void Appends::Write(Request request, uint64_t handle, std::string_view bytes, int flags) {
+void Appends::Write(Request request, uint64_t handle, uint64_t offset, std::string_view bytes,
+                    int flags) {
   const OpenFilePtr open = files_.Find(handle);
   if (open == nullptr || bytes.empty()) return request.Answer(open == nullptr ? EBADF : 0);
+  open->file.WritesAt((flags & O_APPEND) != 0 ? kNoPosition : offset);
   if (const auto error = open->file.TakeError()) return request.Answer(*error);
 
   const bool full = sequencer_->Full();
@@ -196,10 +197,10 @@ void Appends::Release(uint64_t handle) {
   if (std::optional<Piece> tail = open->file.OnRelease()) SubmitUnwatched(open, std::move(*tail));
 }
 
-void Appends::Read(Request request, uint64_t handle, size_t length) {
+void Appends::Read(Request request, uint64_t handle, uint64_t offset, size_t length) {
   const OpenFilePtr open = files_.Find(handle);
   if (open == nullptr) return request.Answer(EBADF);
-  request.AnswerBytes(open->file.Read(length));
+  request.AnswerBytes(open->file.Read(offset, length));
 }
 
 void Appends::Poll(Request request, uint64_t handle, fuse_pollhandle* poll_handle) {

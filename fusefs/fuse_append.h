@@ -44,11 +44,11 @@ class Appends {
       : sequencer_(sequencer), options_(options), parked_(on_interrupt) {}
 
   void Open(Request request, Framing framing, fuse_file_info info);
-  void Write(Request request, uint64_t handle, std::string_view bytes, int flags);
+  void Write(Request request, uint64_t handle, uint64_t offset, std::string_view bytes, int flags);
   void Flush(Request request, uint64_t handle);
   void Fsync(Request request, uint64_t handle);
   void Release(uint64_t handle);
-  void Read(Request request, uint64_t handle, size_t length);
+  void Read(Request request, uint64_t handle, uint64_t offset, size_t length);
   // Takes over `poll_handle`, which can be null.
   void Poll(Request request, uint64_t handle, fuse_pollhandle* poll_handle);
 

@@ -67,6 +67,9 @@ class Filesystem {
                    fuse_file_info* info);
   void Statfs(Request& request, fuse_ino_t number);
   void Listxattr(Request& request, fuse_ino_t number, size_t length);
+  void Setxattr(Request& request, fuse_ino_t number, const char* name, const char* value,
+                size_t length, int flags);
+  void Removexattr(Request& request, fuse_ino_t number, const char* name);
 
   // For those who wait but are being killed: as of fuse_parked.h.
   void AnswerKilled();

@@ -347,13 +347,13 @@ TEST(AppendFileBundle, AnIncompleteFrameIsAnErrorAtCloseAndNeverAdded) {
 TEST(Receipts, AreGivenInOrderInPiecesOfAnyLength) {
   for (const size_t length : {1u, 2u, 7u, 80u, 4096u}) {
     Writer writer(Framing::kLines, {.receipts = true});
-    EXPECT_EQ(writer.file.Read(100), "");
+    EXPECT_EQ(writer.file.Read(0, 100), "");
     writer.Write("a\n\n");
     writer.Write("b");
     writer.Close();
     EXPECT_TRUE(writer.file.has_receipts());
     std::string text;
-    for (std::string part; !(part = writer.file.Read(length)).empty();) text += part;
+    for (std::string part; !(part = writer.file.Read(0, length)).empty();) text += part;
     EXPECT_EQ(text,
               "0 022a6979e6dab7aa5ae4c3e5e45f7e977112a7e63593820dbec1ec738a24f93c\n"
               "1 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d\n"
@@ -374,12 +374,12 @@ TEST(Receipts, WhatFindsNoRoomIsCountedAtItsPlace) {
   receipts.Add(0, hashes);
   receipts.Add(4095, std::vector<Hash>(10));
   receipts.Add(4105, std::vector<Hash>(5));
-  std::string text = receipts.Read(10 << 20);
+  std::string text = receipts.Read(0, 10 << 20);
   const std::string end = "lost 14\n";
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 4097);
   EXPECT_EQ(text.substr(text.size() - end.size()), end);
   receipts.Add(4110, std::vector<Hash>(1));
-  EXPECT_EQ(receipts.Read(5), "4110 ");
+  EXPECT_EQ(receipts.Read(0, 5), "4110 ");
 }
 
 TEST(Errno, OfEachCode) {

@@ -24,6 +24,7 @@ from reference_log import Checkpoint, tile_path
 
 SKIPPED = 77
 PROGRAM = os.environ.get("TLOGFS", "tlogfs")
+SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/go/bin"
 
 
 def wait_for(condition, what, seconds=10):
@@ -268,6 +269,18 @@ class MountTest(unittest.TestCase):
                     pipe.close()
         self.addCleanup(end)
         return child
+
+    def need(self, *files, installed=True):
+        """The paths of other people's programs (and files): a test that lacks one is skipped, or
+        fails if TLOGFS_REQUIRE_MOUNT=1 and tests/run has `installed` it."""
+        found = [shutil.which(file, path=SEARCH) or (os.path.exists(file) and file)
+                 for file in files]
+        if not all(found):
+            missing = "no " + ", ".join(file for file, path in zip(files, found) if not path)
+            if installed and os.environ.get("TLOGFS_REQUIRE_MOUNT") == "1":
+                self.fail(missing)
+            self.skipTest(missing)
+        return found[0] if len(found) == 1 else found
 
     def assert_sound(self, store):
         """`tlogfs check` finds nothing."""

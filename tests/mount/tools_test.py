@@ -87,8 +87,7 @@ class CopyTest(ToolsTest):
 
     def test_rsync_twice(self):
         """The second run finds nothing to do."""
-        if not shutil.which("rsync"):
-            self.skipTest("no rsync")
+        self.need("rsync")
         self.shell("rsync -a $M/ copy/")
         self.assert_is_copy("copy")
         again = self.shell("rsync -ai $M/tile $M/entries $M/vkey copy/").splitlines()
@@ -294,8 +293,28 @@ class ReadingTest(ToolsTest):
         for name in ("add", "add.bundle"):
             self.assert_errno(errno.EROFS, os.unlink, os.path.join(m, name))
             self.assert_errno(errno.EROFS, os.rename, os.path.join(m, name), os.path.join(m, "x"))
+            self.assert_errno(errno.EROFS, os.link, os.path.join(m, name), os.path.join(m, "x"))
         self.log.append(b"and appending still works")
         self.assertEqual(self.log.checkpoint().size, 3301)
+
+    def test_no_name_has_more_than_255_bytes(self):
+        self.assertEqual(os.statvfs(self.log.path).f_namemax, 255)
+        for parent in ("", "tile", "tile/0", "tile/0/012.p", "entries"):
+            fits = os.path.join(self.log.path, parent, "é" * 127 + "a")
+            known = self.log / "vkey"
+            for path, found, made in ((fits, errno.ENOENT, errno.EROFS),
+                                      (fits + "a", errno.ENAMETOOLONG, errno.ENAMETOOLONG)):
+                for function, *arguments in ((os.stat,), (os.open, os.O_RDONLY), (os.unlink,),
+                                             (os.rmdir,), (os.chmod, 0o600), (os.truncate, 0),
+                                             (os.readlink,), (os.getxattr, "user.x"),
+                                             (os.rename, known), (os.link, known)):
+                    self.assert_errno(found, function, path, *arguments)
+                self.assert_errno(made, os.open, path, os.O_WRONLY | os.O_CREAT)
+                self.assert_errno(made, os.mkdir, path)
+                self.assert_errno(made, os.mknod, path, stat.S_IFIFO | 0o600)
+                self.assert_errno(made, os.symlink, "target", path)
+                self.assert_errno(made, os.link, known, path)
+                self.assert_errno(made, os.rename, known, path)
 
 
 class ConcurrencyTest(harness.MountTest):

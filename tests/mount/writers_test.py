@@ -7,7 +7,6 @@ import errno
 import fcntl
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -184,9 +183,7 @@ class WritersTest(harness.MountTest):
 
     def test_logger_through_rsyslog(self):
         """rsyslog's omfile holds the file open, and cuts lines at 4,096 bytes under load."""
-        rsyslogd = shutil.which("rsyslogd", path="/usr/sbin:" + os.environ.get("PATH", ""))
-        if not rsyslogd or not shutil.which("logger"):
-            self.skipTest("no rsyslogd")
+        rsyslogd, _ = self.need("rsyslogd", "logger")
         path = self.path("syslog")
         with open(self.path("rsyslog.conf"), "w", encoding="utf-8") as file:
             file.write('global(workDirectory="%s")\nmodule(load="imuxsock" SysSock.Use="off")\n'
