@@ -128,9 +128,14 @@ std::string_view Batch::frames() const {
 }
 
 Result<VerifierKey> Store::Init(Disk* disk, const InitOptions& init, const StoreOptions& options) {
-  if (!IsValidOrigin(init.origin)) {
+  if (!init.key && !IsValidKeyName(init.origin)) {
     return Fail(Code::kInvalid, "origin '" + init.origin +
                                     "': must be 1 to 255 bytes without spaces, '+' and control "
+                                    "characters");
+  }
+  if (!IsValidOrigin(init.origin)) {
+    return Fail(Code::kInvalid, "origin '" + init.origin +
+                                    "': must be a line of 1 to 255 bytes without control "
                                     "characters");
   }
   if (init.journal_length < kMinJournalLength || kMaxJournalLength < init.journal_length ||
@@ -142,10 +147,6 @@ Result<VerifierKey> Store::Init(Disk* disk, const InitOptions& init, const Store
   Result<SignerKey> generated = init.key ? *init.key : SignerKey::Generate(init.origin);
   RETURN_IF_ERROR(generated);
   const SignerKey& key = *generated;
-  if (key.verifier().name() != init.origin) {
-    return Fail(Code::kInvalid, "key: its name is '" + key.verifier().name() +
-                                    "', not the origin '" + init.origin + "'");
-  }
 
   ASSIGN_OR_RETURN(const std::string boot_id, disk->BootId());
   RETURN_IF_ERROR(LogFiles::Create(disk));
@@ -164,7 +165,7 @@ Result<VerifierKey> Store::Init(Disk* disk, const InitOptions& init, const Store
                   .head = {},
                   .frames_end = 0,
                   .time = std::max<int64_t>(options.clock(), 0),
-                  .note = SignCheckpoint({}, key)};
+                  .note = SignCheckpoint(init.origin, {}, key)};
   RETURN_IF_ERROR(PublishedFile::Create(disk, first, std::string(16, '\0')));
   ASSIGN_OR_RETURN(const std::string filesystem, disk->FilesystemId());
   ASSIGN_OR_RETURN(const Disk::FileInfo lock, disk->Info("lock"));
@@ -192,7 +193,7 @@ Result<StoreConfig> Store::ReadConfig(Disk* disk) {
   ASSIGN_OR_RETURN(const std::string lock, TakeLine(&rest, "lock"));
   const std::optional<uint64_t> lock_inode = ParseDecimal(lock);
   const Result<VerifierKey> vkey = VerifierKey::Parse(vkey_text);
-  if (lock_inode && vkey.has_value() && vkey->name() == origin) {
+  if (lock_inode && vkey.has_value() && IsValidOrigin(origin)) {
     StoreConfig config{origin, *vkey, filesystem, *lock_inode};
     if (PrintConfig(config) == text) return config;
   }
@@ -233,8 +234,8 @@ Status Store::OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool
     return {};
   }
   ASSIGN_OR_RETURN(SignerKey key, ReadKey(disk, config_));
-  ASSIGN_OR_RETURN(writer_, Writer::Open(disk, std::move(key), files_.get(), published_.get(),
-                                         options, force_recovery));
+  ASSIGN_OR_RETURN(writer_, Writer::Open(disk, config_.origin, std::move(key), files_.get(),
+                                         published_.get(), options, force_recovery));
   const LogEnd& end = writer_->opened().end;
   return CheckFiles(end.size, end.frames_end, end.time);
 }
@@ -288,7 +289,7 @@ Status Store::SyncAll(Disk* disk) const {
 
 Status Store::Adopt(Disk* disk, std::string_view newest, const StoreOptions& options) {
   ASSIGN_OR_RETURN(StoreConfig config, ReadConfig(disk));
-  const Result<Checkpoint> checkpoint = OpenCheckpoint(newest, config.vkey);
+  const Result<Checkpoint> checkpoint = OpenCheckpoint(newest, config.origin, config.vkey);
   if (!checkpoint.has_value()) return Within("the newest checkpoint", checkpoint.error());
   // What `lock` says counts at home, where a failed sync or a living writer may have left it.
   const Status home = CheckAtHome(disk, config);
@@ -323,7 +324,8 @@ Result<std::shared_ptr<const Snapshot>> Store::Latest() {
     if (!newer) return latest_;
   }
   ASSIGN_OR_RETURN(PublishedFile::Slot slot, published_->Read());
-  const Result<Checkpoint> checkpoint = OpenCheckpoint(slot.published.note, config_.vkey);
+  const Result<Checkpoint> checkpoint =
+      OpenCheckpoint(slot.published.note, config_.origin, config_.vkey);
   if (!checkpoint.has_value()) return Fail(Code::kCorrupt, "checkpoint: is not signed by the log");
   if (latest_ != nullptr && slot.published.head.size < latest_->size()) {
     return Fail(Code::kCorrupt, "checkpoint: went back to a smaller size");

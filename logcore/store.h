@@ -11,7 +11,7 @@
 // Threads: Latest() from any; Commit() from one thread at a time, so too Prepare(), Presign() and
 // Publish(), and AdvanceBase() and FreeJournal(): four different ones, if you like. Sequencer
 // (sequencer.h) does just that.
-// Tested by tests/logcore/store_test.cc, prepare_test.cc and tests/crash.
+// Tested by tests/logcore/store_test.cc, origins_test.cc, prepare_test.cc and tests/crash.
 
 #ifndef LOGCORE_STORE_H_
 #define LOGCORE_STORE_H_
@@ -50,13 +50,13 @@ struct StoreOptions {
 
 struct InitOptions {
   std::string origin;
-  std::optional<SignerKey> key;  // Its name must be the origin. None: a new one is made.
+  std::optional<SignerKey> key;  // None: a new one is made, of that name.
   uint64_t journal_length = kDefaultJournalLength;
 };
 
 // What `config` says.
 struct StoreConfig {
-  std::string origin;
+  std::string origin;  // The key may have another name.
   VerifierKey vkey;
   std::string filesystem;   // Disk::FilesystemId() at home
   uint64_t lock_inode = 0;  // inode of `lock` at home
@@ -95,7 +95,8 @@ class Writer;
 class Store {
  public:
   // Creates a store in an empty directory; durable when it returns. Returns the verifier key.
-  // kExists if the directory is not empty.
+  // kExists if the directory is not empty; kInvalid if the origin is not valid (checkpoint.h) or,
+  // without a key, is none that a key can have (note.h).
   static Result<VerifierKey> Init(Disk* disk, const InitOptions& init, const StoreOptions& options);
 
   enum class Mode {

@@ -21,10 +21,11 @@ constexpr int kReadHeadAttempts = 1000;
 
 }  // namespace
 
-Result<std::unique_ptr<Writer>> Writer::Open(Disk* disk, SignerKey key, LogFiles* files,
-                                             PublishedFile* published, const StoreOptions& options,
-                                             bool force_recovery) {
-  std::unique_ptr<Writer> writer(new Writer(std::move(key), files, published, options));
+Result<std::unique_ptr<Writer>> Writer::Open(Disk* disk, std::string origin, SignerKey key,
+                                             LogFiles* files, PublishedFile* published,
+                                             const StoreOptions& options, bool force_recovery) {
+  std::unique_ptr<Writer> writer(
+      new Writer(std::move(origin), std::move(key), files, published, options));
   ASSIGN_OR_RETURN(writer->boot_id_, disk->BootId());
   ASSIGN_OR_RETURN(writer->lock_, disk->Open("lock", Access::kReadWrite));
   RETURN_IF_ERROR(CheckHeadLength(*writer->lock_));
@@ -34,9 +35,10 @@ Result<std::unique_ptr<Writer>> Writer::Open(Disk* disk, SignerKey key, LogFiles
   return writer;
 }
 
-Writer::Writer(SignerKey key, LogFiles* files, PublishedFile* published,
+Writer::Writer(std::string origin, SignerKey key, LogFiles* files, PublishedFile* published,
                const StoreOptions& options)
-    : key_(std::move(key)),
+    : origin_(std::move(origin)),
+      key_(std::move(key)),
       files_(files),
       published_(published),
       clock_(options.clock),
@@ -359,7 +361,7 @@ void Writer::Presign() {
 // A signature shows nothing until it leaves the process, and then what it signs is committed.
 const std::string& Writer::Sign(const TreeHead& head) {
   if (signed_note_.empty() || signed_head_ != head) {
-    signed_note_ = SignCheckpoint(head, key_);
+    signed_note_ = SignCheckpoint(origin_, head, key_);
     signed_head_ = head;
   }
   return signed_note_;

@@ -48,9 +48,9 @@ struct StoreOptions;
 class Writer {
  public:
   // Recovers if it must. `force_recovery`: believe nothing that `lock` says (a copy's is stale).
-  static Result<std::unique_ptr<Writer>> Open(Disk* disk, SignerKey key, LogFiles* files,
-                                              PublishedFile* published, const StoreOptions& options,
-                                              bool force_recovery);
+  static Result<std::unique_ptr<Writer>> Open(Disk* disk, std::string origin, SignerKey key,
+                                              LogFiles* files, PublishedFile* published,
+                                              const StoreOptions& options, bool force_recovery);
 
   // `record`: kRecordHeaderLength bytes to be filled in, then the frames; as long after as before,
   // unless the log has stopped. All errors but kNoSpace and kTooLarge stop it in this process.
@@ -80,7 +80,8 @@ class Writer {
   const LogState& opened() const { return opened_; }
 
  private:
-  Writer(SignerKey key, LogFiles* files, PublishedFile* published, const StoreOptions& options);
+  Writer(std::string origin, SignerKey key, LogFiles* files, PublishedFile* published,
+         const StoreOptions& options);
 
   Result<uint64_t> TryCommit(std::string* record, std::span<const Hash> leaf_hashes,
                              std::optional<Prepared>* prepared,
@@ -114,6 +115,7 @@ class Writer {
                                  const LogState& log);
   const std::string& Sign(const TreeHead& head);
 
+  const std::string origin_;
   const SignerKey key_;
   LogFiles* const files_;
   PublishedFile* const published_;

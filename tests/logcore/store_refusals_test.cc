@@ -145,7 +145,7 @@ TEST_F(StoreRefusalsTest, ToGoBackAndToServeWhatTheLogDidNotSign) {
   ExpectError(reader->Latest(), Code::kCorrupt, "went back to a smaller size");
   PublishedFile::Slot forged = newest;
   forged.published.note =
-      SignCheckpoint(newest.published.head, SignerKey::Generate(kOrigin).value());
+      SignCheckpoint(kOrigin, newest.published.head, SignerKey::Generate(kOrigin).value());
   Publish(forged);
   ExpectError(reader->Latest(), Code::kCorrupt, "is not signed by the log");
   Publish(newest);

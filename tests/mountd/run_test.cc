@@ -221,8 +221,32 @@ TEST_F(RunTest, InitRefusesKeysThatAreNotTheLogs) {
   ExpectRefusal(init_with(Write("lines", std::string(kPrivateKey) + "\n\n", 0600), kOrigin),
                 "not a private note key");
   ExpectRefusal(init_with(Write("long", std::string(1 << 20, 'x'), 0600), kOrigin), "too large");
+  const std::string seed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr";
+  ExpectRefusal(init_with(Write("mldsa", "PRIVATE+KEY+a+01234567+Bg" + seed.substr(2), 0600), "a"),
+                "mldsa: a private note key of type ML-DSA-44 (0x06), which is not supported");
+  ExpectRefusal(
+      init_with(Write("cosigner", "PRIVATE+KEY+a+01234567+BA" + seed.substr(2), 0600), "a"),
+      "not a private note key (PRIVATE+KEY+NAME+ID+KEY) of type Ed25519");
   const std::string key = Write("key", kPrivateKey, 0600);
-  ExpectRefusal(init_with(key, "example.com/other"), std::string("the key is ") + kOrigin);
+  for (const std::string& origin :
+       {std::string("a\nb"), std::string("\xff"), std::string("a\tb"), std::string(256, 'x')}) {
+    ExpectRefusal(init_with(key, origin), "not a name: a line of 1 to 255 bytes of UTF-8");
+  }
+}
+
+TEST_F(RunTest, InitTakesALogWhoseKeyHasAnotherName) {
+  const std::string key = Write("key", kPrivateKey, 0600);
+  int number = 0;
+  for (const char* origin : {"go.sum database tree", "log.example.org - 42", "a+b", "other"}) {
+    const std::string store = Path("store" + std::to_string(++number));
+    const Outcome init = RunWords({"init", store, "--origin", origin, "--key", key});
+    EXPECT_EQ(init.out, std::string(kVkey) + "\n") << init.err;
+    Append(store, 3);
+    EXPECT_THAT(Checkpoint(store), AllOf(StartsWith(std::string(origin) + "\n3\n"),
+                                         HasSubstr(std::string("\n\n— ") + kOrigin + " ")));
+    EXPECT_EQ(RunWords({"check", store, "--vkey", kVkey}).code, 0);
+    EXPECT_EQ(RunWords({"adopt", store, "--newest", "-"}, Checkpoint(store)).code, 0);
+  }
 }
 
 TEST_F(RunTest, InitNeverPrintsAPrivateKey) {
