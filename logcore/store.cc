@@ -161,10 +161,12 @@ Result<VerifierKey> Store::Init(Disk* disk, const InitOptions& init, const Store
                                   .base = base.state.position,
                                   .log = base.state,
                                   .complete = true}));
+  const PublicationTime now = FirstPublicationTime(0, options.clock(), disk->Uptime());
   Published first{.sequence = 1,
                   .head = {},
                   .frames_end = 0,
-                  .time = std::max<int64_t>(options.clock(), 0),
+                  .time = now.at / kNanoseconds,
+                  .publication = now,
                   .note = SignCheckpoint(init.origin, {}, key)};
   RETURN_IF_ERROR(PublishedFile::Create(disk, first, std::string(16, '\0')));
   ASSIGN_OR_RETURN(const std::string filesystem, disk->FilesystemId());
@@ -205,13 +207,13 @@ Status Store::CheckKey(Disk* disk, const StoreConfig& config) {
   return {};
 }
 
-Store::Store(StoreConfig config) : config_(std::move(config)) {}
+Store::Store(Disk* disk, StoreConfig config) : disk_(disk), config_(std::move(config)) {}
 Store::~Store() = default;
 
 Result<std::unique_ptr<Store>> Store::Open(Disk* disk, Mode mode, const StoreOptions& options) {
   ASSIGN_OR_RETURN(StoreConfig config, ReadConfig(disk));
   if (mode == Mode::kAppend) RETURN_IF_ERROR(CheckAtHome(disk, config));
-  std::unique_ptr<Store> store(new Store(std::move(config)));
+  std::unique_ptr<Store> store(new Store(disk, std::move(config)));
   RETURN_IF_ERROR(store->OpenFiles(disk, mode, options, false));
   // What a writer that died had committed; after a power cut, that this boot's files are complete.
   if (mode == Mode::kAppend) RETURN_IF_ERROR(store->Publish());
@@ -294,7 +296,7 @@ Status Store::Adopt(Disk* disk, std::string_view newest, const StoreOptions& opt
   // What `lock` says counts at home, where a failed sync or a living writer may have left it.
   const Status home = CheckAtHome(disk, config);
   if (!home.has_value() && home.error().code != Code::kReadOnly) return home;
-  Store store(config);
+  Store store(disk, config);
   RETURN_IF_ERROR(store.OpenFiles(disk, Mode::kAppend, options, !home.has_value()));
   const Status covers = CheckCovers(*store.files_, store.writer_->opened(), checkpoint->head);
   if (!covers.has_value()) return Within("a newer log than this was seen", covers.error());
@@ -332,6 +334,10 @@ Result<std::shared_ptr<const Snapshot>> Store::Latest() {
   }
   latest_ = std::make_shared<const Snapshot>(std::move(slot.published), files_, verified_);
   return latest_;
+}
+
+int64_t Store::PublicationTimeOf(const Published& published) const {
+  return ShownTime(published.publication, disk_->Uptime());
 }
 
 uint64_t Store::max_batch_length() const {

@@ -37,7 +37,8 @@
 namespace logcore {
 
 struct StoreOptions {
-  // POSIX seconds. Steps of the clock are taken in: a log's times never go back.
+  // Nanoseconds since the epoch of POSIX. Steps of the clock are taken in: a log's times never go
+  // back (log_clock.h, publication_time.h).
   std::function<int64_t()> clock;
   // Snapshot::Entries finds entries of complete segments in memory (mmap). For programs that can
   // take it: if a mapped file is cut short, or its disk fails, the process gets SIGBUS instead of
@@ -122,6 +123,9 @@ class Store {
   const StoreConfig& config() const { return config_; }
   // The newest published snapshot, by whichever process. One pread when nothing is new.
   Result<std::shared_ptr<const Snapshot>> Latest();
+  // When a checkpoint of this store was published, as readers are to see it now: nanoseconds since
+  // the epoch (publication_time.h).
+  int64_t PublicationTimeOf(const Published& published) const;
 
   // Makes the batch's entries durable, and gives them their indexes. Any error means that none of
   // them will be acknowledged: after kNoSpace, kTooLarge or kReadOnly none was added; after any
@@ -149,7 +153,7 @@ class Store {
   uint64_t max_batch_length() const;
 
  private:
-  explicit Store(StoreConfig config);
+  Store(Disk* disk, StoreConfig config);
   Status OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool force_recovery);
   Status SyncAll(Disk* disk) const;
   // The log's files are there and whole, as far as lengths and their ends can tell.
@@ -157,6 +161,7 @@ class Store {
   // The newest slot, if readers in this boot may believe it.
   Result<Published> BelievablePublished(Disk* disk) const;
 
+  Disk* const disk_;
   const StoreConfig config_;
   std::shared_ptr<LogFiles> files_;
   std::shared_ptr<Verified> verified_;

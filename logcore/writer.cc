@@ -25,7 +25,7 @@ Result<std::unique_ptr<Writer>> Writer::Open(Disk* disk, std::string origin, Sig
                                              LogFiles* files, PublishedFile* published,
                                              const StoreOptions& options, bool force_recovery) {
   std::unique_ptr<Writer> writer(
-      new Writer(std::move(origin), std::move(key), files, published, options));
+      new Writer(disk, std::move(origin), std::move(key), files, published, options));
   ASSIGN_OR_RETURN(writer->boot_id_, disk->BootId());
   ASSIGN_OR_RETURN(writer->lock_, disk->Open("lock", Access::kReadWrite));
   RETURN_IF_ERROR(CheckHeadLength(*writer->lock_));
@@ -35,13 +35,15 @@ Result<std::unique_ptr<Writer>> Writer::Open(Disk* disk, std::string origin, Sig
   return writer;
 }
 
-Writer::Writer(std::string origin, SignerKey key, LogFiles* files, PublishedFile* published,
-               const StoreOptions& options)
+Writer::Writer(Disk* disk, std::string origin, SignerKey key, LogFiles* files,
+               PublishedFile* published, const StoreOptions& options)
     : origin_(std::move(origin)),
       key_(std::move(key)),
       files_(files),
       published_(published),
       clock_(options.clock),
+      uptime_([disk] { return disk->Uptime(); }),
+      log_clock_(clock_, uptime_),
       outside_length_(options.outside_length) {}
 
 Status Writer::RecoverOrResume(bool force_recovery) {
@@ -230,7 +232,7 @@ Result<uint64_t> Writer::TryCommit(std::string* record, std::span<const Hash> le
       ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
       ASSIGN_OR_RETURN(Head head, HeadForAppend());
       seen = head.base.sequence;
-      const int64_t time = std::max(clock_(), head.log.end.time);
+      const int64_t time = log_clock_.SecondAfter(head.log.end.time);
       if (kMaxTreeSize - head.log.range.size() < leaf_hashes.size()) {
         return Fail(Code::kTooLarge, "append: the log is full");
       }
@@ -400,6 +402,12 @@ Result<Published> Writer::PublishAfter(const std::optional<PublishedFile::Slot>&
   PublishedFile::Slot slot = newest.value_or(PublishedFile::Slot());
   slot.boot_id = boot_id_;
   slot.published.sequence += 1;
+  if (!newest.has_value()) {
+    slot.published.publication = FirstPublicationTime(log.end.time, clock_(), uptime_());
+  } else if (slot.published.head != range.Head()) {
+    slot.published.publication =
+        NextPublicationTime(newest->published.publication, clock_(), uptime_());
+  }
   slot.published.head = range.Head();
   slot.published.frames_end = log.end.frames_end;
   if (log.end.size != 0) slot.published.time = log.end.time;

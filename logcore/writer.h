@@ -35,6 +35,7 @@
 
 #include "logcore/disk.h"
 #include "logcore/journal.h"
+#include "logcore/log_clock.h"
 #include "logcore/log_files.h"
 #include "logcore/note.h"
 #include "logcore/published.h"
@@ -80,7 +81,7 @@ class Writer {
   const LogState& opened() const { return opened_; }
 
  private:
-  Writer(std::string origin, SignerKey key, LogFiles* files, PublishedFile* published,
+  Writer(Disk* disk, std::string origin, SignerKey key, LogFiles* files, PublishedFile* published,
          const StoreOptions& options);
 
   Result<uint64_t> TryCommit(std::string* record, std::span<const Hash> leaf_hashes,
@@ -120,6 +121,8 @@ class Writer {
   LogFiles* const files_;
   PublishedFile* const published_;
   const std::function<int64_t()> clock_;
+  const std::function<int64_t()> uptime_;
+  LogClock log_clock_;  // under the commit lock
   uint64_t outside_length_;
   std::string boot_id_;
   Hash mac_key_;

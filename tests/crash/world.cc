@@ -54,7 +54,7 @@ std::unique_ptr<World> World::Create(const std::function<void(SimDisk*)>& prepar
   const auto vkey = Store::Init(
       process.get(),
       {.origin = "PeterNeumann", .key = key.value(), .journal_length = logcore::kMinJournalLength},
-      {.clock = [clock = world->clock_] { return clock; }});
+      {.clock = [clock = world->clock_] { return clock * logcore::kNanoseconds; }});
   if (!vkey.has_value()) throw Violation("init: " + vkey.error().message);
   process->Kill();
   return world;
@@ -117,7 +117,7 @@ ActorPtr World::Open(bool outside) {
   Step("open");
   auto actor = std::make_unique<Actor>();
   actor->process = disk_->NewProcess();
-  StoreOptions options{.clock = [this] { return clock_; }};
+  StoreOptions options{.clock = [this] { return clock_ * logcore::kNanoseconds; }};
   if (outside) options.outside_length = 1;
   auto store = Store::Open(actor->process.get(), Store::Mode::kAppend, options);
   if (!store.has_value()) {
@@ -239,7 +239,7 @@ void World::Read(uint64_t seed, int entries) {
   Actor reader;
   reader.process = disk_->NewProcess();
   auto store = Store::Open(reader.process.get(), Store::Mode::kReadOnly,
-                           {.clock = [this] { return clock_; }});
+                           {.clock = [this] { return clock_ * logcore::kNanoseconds; }});
   if (!store.has_value()) {
     if (unpublished_since_cut_ && store.error().code == Code::kBusy) return;
     Violate("read-only open: " + Name(store.error().code) + ": " + store.error().message);

@@ -72,7 +72,7 @@ TEST_F(AdoptTest, AtHomeDoesNoHarm) {
       const auto newest = PublishedFile::Open(process.get(), Access::kRead).value()->Read();
       ASSERT_TRUE(newest.has_value());
       const Status status = Store::Adopt(process.get(), newest->published.note,
-                                         {.clock = [&] { return *world->clock(); }});
+                                         {.clock = [&] { return *world->clock() * kNanoseconds; }});
       process->Kill();
       ASSERT_TRUE(status.has_value()) << status.error().message;
       ++adopted;

@@ -16,7 +16,7 @@ namespace {
 
 using namespace logcore;
 
-const StoreOptions kOptions{.clock = [] { return int64_t{1'800'000'000}; }};
+const StoreOptions kOptions{.clock = [] { return int64_t{1'800'000'000'000'000'000}; }};
 
 TEST(OriginsTest, AreTakenWithAKey) {
   const SignerKey key = SignerKey::Generate("sum.example.org").value();

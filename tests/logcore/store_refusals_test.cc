@@ -63,7 +63,7 @@ class StoreRefusalsTest : public testing::Test {
 
   const TempDirectory directory_;
   const std::unique_ptr<Disk> disk_ = OpenPosixDisk(directory_.path()).value();
-  const StoreOptions options_{.clock = [] { return int64_t{1'700'000'000}; }};
+  const StoreOptions options_{.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
   const SignerKey key_ = SignerKey::Generate(kOrigin).value();
 };
 

@@ -32,7 +32,7 @@ class StoreTest : public testing::Test {
   StoreTest() : disk_(OpenPosixDisk(directory_.path()).value()) {}
 
   StoreOptions Options() {
-    return {.clock = [this] { return now_; }};
+    return {.clock = [this] { return now_ * kNanoseconds; }};
   }
   void Init() {
     const auto vkey = Store::Init(

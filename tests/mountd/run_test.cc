@@ -71,7 +71,7 @@ class RunTest : public ::testing::Test {
                             .out = out,
                             .err = err,
                             .err_is_terminal = terminal,
-                            .clock = [] { return int64_t{1'800'000'000}; },
+                            .clock = [] { return int64_t{1'800'000'000'000'000'000}; },
                             .notify_socket = ""};
     Outcome outcome;
     outcome.code = mountd::Run(args, environment);
@@ -105,7 +105,7 @@ class RunTest : public ::testing::Test {
     auto disk = logcore::OpenPosixDisk(store_path);
     ASSERT_TRUE(disk.has_value());
     auto store = logcore::Store::Open(disk->get(), logcore::Store::Mode::kAppend,
-                                      {.clock = [] { return int64_t{1'800'000'000}; }});
+                                      {.clock = [] { return int64_t{1'800'000'000'000'000'000}; }});
     ASSERT_TRUE(store.has_value()) << store.error().message;
     auto sequencer = logcore::Sequencer::Start(store->get(), {});
     for (int i = 0; i < count; ++i) {
@@ -118,7 +118,7 @@ class RunTest : public ::testing::Test {
   static std::string Checkpoint(const std::string& store_path) {
     auto disk = logcore::OpenPosixDisk(store_path);
     auto store = logcore::Store::Open(disk->get(), logcore::Store::Mode::kReadOnly,
-                                      {.clock = [] { return int64_t{1'800'000'000}; }});
+                                      {.clock = [] { return int64_t{1'800'000'000'000'000'000}; }});
     return (*(*store)->Latest())->published().note;
   }
 
