@@ -82,7 +82,10 @@ Filesystem::Filesystem(logcore::Store* store, logcore::Sequencer* sequencer,
       file_mode_(S_IFREG | (0444 & ~options.umask.value_or(0))),
       directory_mode_(S_IFDIR | (0555 & ~options.umask.value_or(0))),
       append_mode_(S_IFREG | (options.append_mode.value_or(0600) & ~options.umask.value_or(0))),
-      view_(store->config().vkey.ToString()),
+      view_(store->config().vkey.ToString(),
+            [store](const logcore::Published& checkpoint) {
+              return store->PublicationTimeOf(checkpoint);
+            }),
       appends_(read_only_ ? nullptr
                           : std::make_unique<Appends>(
                                 sequencer,
@@ -123,8 +126,8 @@ Result<struct stat> Filesystem::StatOf(const Node& node, const Snapshot& snapsho
   status.st_size = static_cast<off_t>(attributes.length);
   status.st_blksize = kBlockSize;
   status.st_blocks = static_cast<blkcnt_t>((attributes.length + kStatBlock - 1) / kStatBlock);
-  status.st_mtim.tv_sec = attributes.mtime;
-  status.st_ctim = status.st_atim = status.st_mtim;
+  status.st_atim = status.st_mtim = attributes.mtime;
+  status.st_ctim = attributes.ctime;
   return status;
 }
 

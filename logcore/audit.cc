@@ -86,6 +86,7 @@ class Auditor {
       cannot_go_on_ = true;
       return Judge(tl::unexpected<Error>(config.error()));
     }
+    origin_ = config->origin;
     vkey_ = config->vkey;
     if (options_.vkey && *options_.vkey != *vkey_) {
       Damaged("config", "names another verifier key, " + vkey_->ToString());
@@ -111,7 +112,7 @@ class Auditor {
     ASSIGN_OR_RETURN(const std::string boot_id, disk_->BootId());
     report_.went_down = slot->boot_id != boot_id && slot->boot_id != kCompleteBoot;
     report_.head = published_.head;
-    const Result<Checkpoint> checkpoint = OpenCheckpoint(published_.note, *vkey_);
+    const Result<Checkpoint> checkpoint = OpenCheckpoint(published_.note, origin_, *vkey_);
     if (!checkpoint.has_value()) {
       Damaged("checkpoint", checkpoint.error().message);
       return {};
@@ -429,6 +430,7 @@ class Auditor {
   std::map<std::string, std::string> damages_;
   bool cannot_go_on_ = false;
 
+  std::string origin_;
   std::optional<VerifierKey> vkey_;
   Published published_;
   std::unique_ptr<StagedDisk> mended_;  // what it would be after an opening, if that differs

@@ -99,6 +99,9 @@ class Disk {
   virtual Result<std::string> FilesystemId() = 0;
   // Which boot of the machine this is: 16 bytes, never all zero.
   virtual Result<std::string> BootId() = 0;
+  // Nanoseconds since the machine was started, also those in which it slept: the same for all
+  // processes, and never set. With another boot it begins again.
+  virtual int64_t Uptime() = 0;
   // Bytes of all kinds that are cryptographically random.
   virtual std::string RandomBytes(size_t length) = 0;
 };

@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <optional>
 #include <system_error>
@@ -347,6 +348,12 @@ class PosixDisk final : public Disk {
   }
 
   // The kernel prints a UUID: 32 hexadecimal digits and 4 dashes.
+  int64_t Uptime() override {
+    timespec now{};
+    CHECK(clock_gettime(CLOCK_BOOTTIME, &now) == 0);
+    return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+  }
+
   Result<std::string> BootId() override {
     const std::string path = "/proc/sys/kernel/random/boot_id";
     const Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));

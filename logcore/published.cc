@@ -12,8 +12,8 @@
 namespace logcore {
 namespace {
 
-constexpr std::string_view kSlotMagic = "tlogpub1";
-constexpr size_t kSlotHeaderLength = 8 + 8 + 16 + 8 + 8 + 8;
+constexpr std::string_view kSlotMagic = "tlogpub2";
+constexpr size_t kSlotHeaderLength = 8 + 8 + 16 + 8 + 8 + 3 * 8 + 8;
 constexpr size_t kMaxSlotNoteLength = kPublishedSlotLength - kSlotHeaderLength - kHashLength;
 // Both slots can only look torn while two publications overtake one reading; each takes far longer
 // than a reading does.
@@ -38,6 +38,9 @@ std::string EncodeSlot(const PublishedFile::Slot& slot) {
   bytes.append(slot.boot_id);
   AppendBigEndian(&bytes, published.frames_end);
   AppendBigEndian(&bytes, static_cast<uint64_t>(published.time));
+  AppendBigEndian(&bytes, static_cast<uint64_t>(published.publication.at));
+  AppendBigEndian(&bytes, static_cast<uint64_t>(published.publication.settled));
+  AppendBigEndian(&bytes, static_cast<uint64_t>(published.publication.uptime));
   AppendBigEndian(&bytes, uint64_t{published.note.size()});
   bytes.append(published.note);
   const Hash checksum = Sha256({bytes});
@@ -63,6 +66,10 @@ std::optional<PublishedFile::Slot> DecodeSlot(std::string_view bytes) {
   slot.boot_id = reader.Take(16);
   slot.published.frames_end = reader.Integer<uint64_t>();
   slot.published.time = static_cast<int64_t>(reader.Integer<uint64_t>());
+  slot.published.publication.at = static_cast<int64_t>(reader.Integer<uint64_t>());
+  slot.published.publication.settled = static_cast<int64_t>(reader.Integer<uint64_t>());
+  slot.published.publication.uptime = static_cast<int64_t>(reader.Integer<uint64_t>());
+  if (!IsPublicationTime(slot.published.publication)) return std::nullopt;
   const uint64_t note_length = reader.Integer<uint64_t>();
   if (note_length > kMaxSlotNoteLength) return std::nullopt;
   slot.published.note = reader.Take(note_length);

@@ -1,7 +1,10 @@
 // The file `checkpoint`: what is published, in two slots that are written in turn, in place.
 //
-//   slot: magic 8 | sequence 8 | boot id 16 | frames end 8 | time 8 | note length 8 | note
-//         | SHA-256 of all this 32
+//   slot: magic 8 | sequence 8 | boot id 16 | frames end 8 | time 8 | published at 8
+//         | settled at 8 | uptime 8 | note length 8 | note | SHA-256 of all this 32
+//
+// publication_time.h says what the three after `time` are; a slot that is written again for the
+// same version of the checkpoint keeps them.
 //
 // The valid slot of the greater sequence counts. Publishing never syncs it: what it says follows
 // from the journal, which is synced. The boot id says in which boot the log's files were last

@@ -25,6 +25,7 @@
 #include "logcore/log_files.h"
 #include "logcore/mapped_segments.h"
 #include "logcore/merkle.h"
+#include "logcore/publication_time.h"
 #include "logcore/result.h"
 #include "logcore/tile.h"
 #include "logcore/verified.h"
@@ -37,6 +38,7 @@ struct Published {
   TreeHead head;
   uint64_t frames_end = 0;   // global frame offset after the last entry
   int64_t time = 0;          // second of the newest entry's integration, or of init
+  PublicationTime publication{};
   std::string note;          // the signed checkpoint, exactly as served
   bool operator==(const Published&) const = default;
 };

@@ -157,11 +157,13 @@ Status MakeFiles(Disk* disk, const InitOptions& init, const SignerKey& key,
                                   .base = base.state.position,
                                   .log = base.state,
                                   .complete = true}));
+  const PublicationTime now = FirstPublicationTime(0, options.clock(), disk->Uptime());
   Published first{.sequence = 1,
                   .head = {},
                   .frames_end = 0,
-                  .time = std::max<int64_t>(options.clock(), 0),
-                  .note = SignCheckpoint({}, key)};
+                  .time = now.at / kNanoseconds,
+                  .publication = now,
+                  .note = SignCheckpoint(init.origin, {}, key)};
   RETURN_IF_ERROR(PublishedFile::Create(disk, first, std::string(16, '\0')));
   ASSIGN_OR_RETURN(StoreHome home, HomeHere(disk));
   const StoreConfig config{init.origin, key.verifier(), std::move(home)};
@@ -203,9 +205,14 @@ std::string_view Batch::frames() const {
 }
 
 Result<VerifierKey> Store::Init(Disk* disk, const InitOptions& init, const StoreOptions& options) {
-  if (!IsValidOrigin(init.origin)) {
+  if (!init.key && !IsValidKeyName(init.origin)) {
     return Fail(Code::kInvalid, "origin '" + init.origin +
                                     "': must be 1 to 255 bytes without spaces, '+' and control "
+                                    "characters");
+  }
+  if (!IsValidOrigin(init.origin)) {
+    return Fail(Code::kInvalid, "origin '" + init.origin +
+                                    "': must be a line of 1 to 255 bytes without control "
                                     "characters");
   }
   if (init.journal_length < kMinJournalLength || kMaxJournalLength < init.journal_length ||
@@ -221,10 +228,6 @@ Result<VerifierKey> Store::Init(Disk* disk, const InitOptions& init, const Store
   Result<SignerKey> generated = init.key ? *init.key : SignerKey::Generate(init.origin);
   RETURN_IF_ERROR(generated);
   const SignerKey& key = *generated;
-  if (key.verifier().name() != init.origin) {
-    return Fail(Code::kInvalid, "key: its name is '" + key.verifier().name() +
-                                    "', not the origin '" + init.origin + "'");
-  }
 
   TentativeDisk tentative(disk);
   const Status made = MakeFiles(&tentative, init, key, options);
@@ -249,7 +252,7 @@ Result<StoreConfig> Store::ReadConfig(Disk* disk) {
   ASSIGN_OR_RETURN(const std::string home_text, TakeLine(&rest, "home"));
   const std::optional<std::optional<StoreHome>> home = ParseHome(home_text);
   const Result<VerifierKey> vkey = VerifierKey::Parse(vkey_text);
-  if (home && vkey.has_value() && vkey->name() == origin) {
+  if (home && vkey.has_value() && IsValidOrigin(origin)) {
     StoreConfig config{origin, *vkey, *home};
     if (PrintConfig(config) == text) return config;
   }
@@ -270,20 +273,20 @@ Status Store::CheckKey(Disk* disk, const StoreConfig& config) {
   return {};
 }
 
-Store::Store(StoreConfig config)
-    : config_(std::move(config)), verified_(std::make_shared<Verified>()) {}
+Store::Store(Disk* disk, StoreConfig config)
+    : disk_(disk), config_(std::move(config)), verified_(std::make_shared<Verified>()) {}
 Store::~Store() = default;
 
 Result<std::unique_ptr<Store>> Store::Open(Disk* disk, Mode mode, const StoreOptions& options) {
   ASSIGN_OR_RETURN(const StoreConfig config, ReadConfig(disk));
   if (mode == Mode::kReadOnly) {
-    std::unique_ptr<Store> store(new Store(config));
+    std::unique_ptr<Store> store(new Store(disk, config));
     RETURN_IF_ERROR(store->OpenToRead(disk, options));
     return store;
   }
   RETURN_IF_ERROR(CheckAtHome(disk, config));
   while (true) {
-    std::unique_ptr<Store> store(new Store(config));
+    std::unique_ptr<Store> store(new Store(disk, config));
     ASSIGN_OR_RETURN(const bool opened, store->OpenToAppend(disk, options, OpeningMode::kIfIdle));
     if (opened) {
       // What a writer that died had committed; after a power cut, that the files are complete.
@@ -297,7 +300,7 @@ Result<std::unique_ptr<Store>> Store::Open(Disk* disk, Mode mode, const StoreOpt
 Status Store::Mend(Disk* disk, const StoreConfig& config, const StoreOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<AllHeld> held, AllHeld::Take(disk));
   StagedDisk staged(disk, Access::kReadWrite);
-  Store store(config);
+  Store store(&staged, config);
   RETURN_IF_ERROR(store.OpenToAppend(&staged, options, OpeningMode::kMend));
   return staged.Apply();
 }
@@ -320,8 +323,8 @@ Result<bool> Store::OpenToAppend(Disk* disk, const StoreOptions& options, Openin
   if (options.map_segments) files_->MapSegments();
   ASSIGN_OR_RETURN(published_, PublishedFile::Open(disk, Access::kReadWrite));
   ASSIGN_OR_RETURN(SignerKey key, ReadKey(disk, config_));
-  ASSIGN_OR_RETURN(
-      writer_, Writer::Open(disk, std::move(key), files_.get(), published_.get(), options, mode));
+  ASSIGN_OR_RETURN(writer_, Writer::Open(disk, config_.origin, std::move(key), files_.get(),
+                                         published_.get(), options, mode));
   if (writer_ == nullptr) return false;
   const LogEnd& end = writer_->opened().end;
   RETURN_IF_ERROR(CheckFiles(end.size, end.frames_end, end.time));
@@ -361,7 +364,7 @@ Status Store::CheckFiles(uint64_t size, uint64_t frames_end, int64_t time) const
 
 Status Store::Adopt(Disk* disk, std::string_view newest, const StoreOptions& options) {
   ASSIGN_OR_RETURN(const StoreConfig config, ReadConfig(disk));
-  const Result<Checkpoint> checkpoint = OpenCheckpoint(newest, config.vkey);
+  const Result<Checkpoint> checkpoint = OpenCheckpoint(newest, config.origin, config.vkey);
   if (!checkpoint.has_value()) return Within("the newest checkpoint", checkpoint.error());
   ASSIGN_OR_RETURN(const std::unique_ptr<AllHeld> held, AllHeld::Take(disk));
   StagedDisk staged(disk, Access::kReadWrite);
@@ -374,7 +377,7 @@ Status Store::AdoptHere(Disk* disk, StoreConfig config, const TreeHead& newest,
   // What `lock` says counts at home, where a failed sync or a living writer may have left it.
   const Status home = CheckAtHome(disk, config);
   if (!home.has_value() && home.error().code != Code::kReadOnly) return home;
-  Store store(config);
+  Store store(disk, config);
   RETURN_IF_ERROR(store.OpenToAppend(
       disk, options, home.has_value() ? OpeningMode::kMend : OpeningMode::kMendCopy));
   const Status covers = CheckCovers(*store.files_, store.writer_->opened(), newest);
@@ -403,13 +406,18 @@ Result<std::shared_ptr<const Snapshot>> Store::Latest() {
     if (!newer) return latest_;
   }
   ASSIGN_OR_RETURN(PublishedFile::Slot slot, published_->Read());
-  const Result<Checkpoint> checkpoint = OpenCheckpoint(slot.published.note, config_.vkey);
+  const Result<Checkpoint> checkpoint =
+      OpenCheckpoint(slot.published.note, config_.origin, config_.vkey);
   if (!checkpoint.has_value()) return Fail(Code::kCorrupt, "checkpoint: is not signed by the log");
   if (latest_ != nullptr && slot.published.head.size < latest_->size()) {
     return Fail(Code::kCorrupt, "checkpoint: went back to a smaller size");
   }
   latest_ = std::make_shared<const Snapshot>(std::move(slot.published), files_, verified_);
   return latest_;
+}
+
+int64_t Store::PublicationTimeOf(const Published& published) const {
+  return ShownTime(published.publication, disk_->Uptime());
 }
 
 uint64_t Store::max_batch_length() const {

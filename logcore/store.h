@@ -11,7 +11,7 @@
 // Threads: Latest() from any; Commit() from one thread at a time, so too Prepare(), Presign() and
 // Publish(), and AdvanceBase() and FreeJournal(): four different ones, if you like. Sequencer
 // (sequencer.h) does just that.
-// Tested by tests/logcore/store_test.cc, prepare_test.cc and tests/crash.
+// Tested by tests/logcore/store_test.cc, origins_test.cc, prepare_test.cc and tests/crash.
 
 #ifndef LOGCORE_STORE_H_
 #define LOGCORE_STORE_H_
@@ -37,7 +37,8 @@
 namespace logcore {
 
 struct StoreOptions {
-  // POSIX seconds. Steps of the clock are taken in: a log's times never go back.
+  // Nanoseconds since the epoch of POSIX. Steps of the clock are taken in: a log's times never go
+  // back (log_clock.h, publication_time.h).
   std::function<int64_t()> clock;
   // Snapshot::Entries finds entries of complete segments in memory (mmap). For programs that can
   // take it: if a mapped file is cut short, or its disk fails, the process gets SIGBUS instead of
@@ -51,7 +52,7 @@ struct StoreOptions {
 
 struct InitOptions {
   std::string origin;
-  std::optional<SignerKey> key;  // Its name must be the origin. None: a new one is made.
+  std::optional<SignerKey> key;  // None: a new one is made, of that name.
   uint64_t journal_length = kDefaultJournalLength;
 };
 
@@ -65,7 +66,7 @@ struct StoreHome {
 
 // What `config` says.
 struct StoreConfig {
-  std::string origin;
+  std::string origin;  // The key may have another name.
   VerifierKey vkey;
   std::optional<StoreHome> home;  // None: a backup, which takes no appends anywhere.
 };
@@ -104,9 +105,10 @@ class Writer;
 class Store {
  public:
   // Creates a store in an empty directory; durable when it returns. Returns the verifier key.
-  // kExists if the directory is not empty. After any error it is as it was before, unless the disk
-  // refuses that as well. An init that was killed leaves what is no store, and no directory for
-  // another one.
+  // kExists if the directory is not empty; kInvalid if the origin is not valid (checkpoint.h) or,
+  // without a key, is none that a key can have (note.h). After any error it is as it was before,
+  // unless the disk refuses that as well. An init that was killed leaves what is no store, and no
+  // directory for another one.
   static Result<VerifierKey> Init(Disk* disk, const InitOptions& init, const StoreOptions& options);
 
   enum class Mode {
@@ -136,6 +138,9 @@ class Store {
   const StoreConfig& config() const { return config_; }
   // The newest published snapshot, by whichever process. One pread when nothing is new.
   Result<std::shared_ptr<const Snapshot>> Latest();
+  // When a checkpoint of this store was published, as readers are to see it now: nanoseconds since
+  // the epoch (publication_time.h).
+  int64_t PublicationTimeOf(const Published& published) const;
 
   // Makes the batch's entries durable, and gives them their indexes. Any error means that none of
   // them will be acknowledged: after kNoSpace, kTooLarge or kReadOnly none was added; after any
@@ -163,7 +168,7 @@ class Store {
   uint64_t max_batch_length() const;
 
  private:
-  explicit Store(StoreConfig config);
+  Store(Disk* disk, StoreConfig config);
   Status OpenToRead(Disk* disk, const StoreOptions& options);
   // False, and it is not open: the last writer did not leave it idle, and `mode` is kIfIdle.
   Result<bool> OpenToAppend(Disk* disk, const StoreOptions& options, OpeningMode mode);
@@ -176,6 +181,7 @@ class Store {
   // The newest slot, if readers in this boot may believe it.
   Result<Published> BelievablePublished(Disk* disk) const;
 
+  Disk* const disk_;
   const StoreConfig config_;
   std::shared_ptr<LogFiles> files_;
   const std::shared_ptr<Verified> verified_;

@@ -45,6 +45,7 @@ class TentativeDisk final : public Disk {
   Result<FileInfo> Info(const std::string& name) override { return disk_->Info(name); }
   Result<std::string> FilesystemId() override { return disk_->FilesystemId(); }
   Result<std::string> BootId() override { return disk_->BootId(); }
+  int64_t Uptime() override { return disk_->Uptime(); }
   std::string RandomBytes(size_t length) override { return disk_->RandomBytes(length); }
 
  private:

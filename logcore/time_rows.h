@@ -3,7 +3,8 @@
 //   row: first index 8 | POSIX second 8 | SHA-256 of the two [:8]
 //
 // Big-endian; indexes and seconds both increase. Entries from `first index` on, up to the next
-// row's, were integrated in that second. Nothing else says when, so a row carries its own checksum.
+// row's, were integrated in that second, by the log's clock (log_clock.h). Nothing else says when,
+// so a row carries its own checksum.
 //
 // Pure but for reading. Any thread. Tested by tests/logcore/log_files_test.cc.
 

@@ -132,7 +132,9 @@ Result<Command> ParseProgramCommandLine(std::vector<std::string> words) {
   init_app->add_option("--origin", init.origin, "The log's name, such as example.com/log")
       ->type_name("NAME")
       ->required();
-  init_app->add_option("--key", init.key_file, "Import this PRIVATE+KEY+... note key")
+  init_app
+      ->add_option("--key", init.key_file,
+                   "Import this PRIVATE+KEY+... note key; its name may be another than the log's")
       ->type_name("FILE");
 
   std::string journal_size;

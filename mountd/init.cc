@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "logcore/checkpoint.h"
+#include "logcore/note.h"
 #include "logcore/posix_disk.h"
 #include "logcore/store.h"
 #include "logcore/tentative_disk.h"
@@ -26,19 +27,26 @@ using logcore::VerifierKey;
 
 constexpr size_t kMaxKeyFileLength = 1024;
 
-Result<SignerKey> ReadKey(const std::string& file, const std::string& origin) {
+Result<SignerKey> ReadKey(const std::string& file) {
   ASSIGN_OR_RETURN(std::string text, ReadSmallFile(file, kMaxKeyFileLength, Secrecy::kPrivate));
   if (!text.empty() && text.back() == '\n') text.pop_back();
-  // Not the parser's own message: no part of what may be a private key belongs on a terminal.
   Result<SignerKey> key = SignerKey::Parse(text);
-  if (!key.has_value()) {
-    return Fail(Code::kInvalid, file + ": not a private note key (PRIVATE+KEY+NAME+ID+KEY)");
-  }
-  const std::string& name = key->verifier().name();
-  if (name != origin) {
-    return Fail(Code::kInvalid, file + ": the key is " + name + "'s, the origin is " + origin);
-  }
+  logcore::WipeSecret(&text);
+  if (!key.has_value()) return Within(file, std::move(key).error());
   return key;
+}
+
+// A new key gets the origin's name; one that is given has its own.
+Status CheckOrigin(const InitCommand& command) {
+  const char* rule = nullptr;
+  if (!command.key_file && !logcore::IsValidKeyName(command.origin)) {
+    rule = "not a name: 1 to 255 bytes of UTF-8 without spaces and +";
+  } else if (!logcore::IsValidOrigin(command.origin)) {
+    rule = "not a name: a line of 1 to 255 bytes of UTF-8";
+  } else {
+    return {};
+  }
+  return Fail(Code::kInvalid, "init: --origin " + command.origin + ": " + rule);
 }
 
 // Makes the directory, if it is not there yet, so that a power cut does not lose it again.
@@ -86,14 +94,11 @@ Result<VerifierKey> MakeDirectoryAndStore(const InitCommand& command,
 }  // namespace
 
 Result<int> Init(const InitCommand& command, Environment& environment) {
-  if (!logcore::IsValidOrigin(command.origin)) {
-    return Fail(Code::kInvalid, "init: --origin " + command.origin +
-                                    ": not a name: 1 to 255 bytes of UTF-8 without spaces and +");
-  }
+  RETURN_IF_ERROR(CheckOrigin(command));
   logcore::InitOptions options;
   options.origin = command.origin;
   if (command.key_file) {
-    Result<SignerKey> key = ReadKey(*command.key_file, command.origin);
+    Result<SignerKey> key = ReadKey(*command.key_file);
     if (!key.has_value()) return Within("init: --key", std::move(key).error());
     options.key = *std::move(key);
   }

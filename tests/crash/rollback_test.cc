@@ -206,7 +206,7 @@ class RollbackTest : public testing::Test {
     const Files before = FilesOf(*world.disk());
     const auto process = world.disk()->NewProcess();
     const Status adopted =
-        Store::Adopt(process.get(), newest, {.clock = [&] { return *world.clock(); }});
+        Store::Adopt(process.get(), newest, {.clock = [&] { return *world.clock() * kNanoseconds; }});
     process->Kill();
     if (!adopted.has_value()) {
       EXPECT_TRUE(FilesOf(*world.disk()) == before) << "a refusal has changed something";

@@ -73,7 +73,7 @@ TEST_F(AdoptTest, AtHomeDoesNoHarm) {
       ASSERT_TRUE(newest.has_value());
       const Status status =
           Store::Adopt(process.get(), newest->published.note,
-                       {.clock = [&] { return *world->clock(); }, .gap_limit = kGapLimit});
+                       {.clock = [&] { return *world->clock() * kNanoseconds; }, .gap_limit = kGapLimit});
       process->Kill();
       ASSERT_TRUE(status.has_value()) << status.error().message;
       ++adopted;

@@ -25,7 +25,7 @@ using tlogfs_test::TempDirectory;
 class SequencerTest : public testing::Test {
  protected:
   SequencerTest() : disk_(OpenPosixDisk(directory_.path()).value()) {
-    const StoreOptions options{.clock = [] { return int64_t{1'700'000'000}; }};
+    const StoreOptions options{.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
     EXPECT_TRUE(Store::Init(disk_.get(),
                             {.origin = "example.com/log",
                              .key = {},
@@ -291,7 +291,7 @@ TEST_F(SequencerTest, AppendsComeAfterWhatTheirThreadSubmittedBefore) {
 }
 
 TEST_F(SequencerTest, TwoSequencersOnOneStoreBothGetOn) {
-  const StoreOptions options{.clock = [] { return int64_t{1'700'000'000}; }};
+  const StoreOptions options{.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
   const auto other_disk = OpenPosixDisk(directory_.path()).value();
   const auto other = Store::Open(other_disk.get(), Store::Mode::kAppend, options).value();
   {
@@ -313,7 +313,7 @@ TEST_F(SequencerTest, TwoSequencersOnOneStoreBothGetOn) {
 TEST_F(SequencerTest, FullBatchesKeepTheOrderOfWhoSubmitsThem) {
   constexpr size_t kThreads = 4;
   constexpr size_t kEach = 500;
-  const StoreOptions options{.clock = [] { return int64_t{1'700'000'000}; }};
+  const StoreOptions options{.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
   const auto other_disk = OpenPosixDisk(directory_.path()).value();
   const auto other = Store::Open(other_disk.get(), Store::Mode::kAppend, options).value();
   std::vector<std::vector<uint64_t>> indexes(kThreads);

@@ -67,7 +67,7 @@ class StoreRefusalsTest : public testing::Test {
 
   const TempDirectory directory_;
   const std::unique_ptr<Disk> disk_ = OpenPosixDisk(directory_.path()).value();
-  const StoreOptions options_{.clock = [] { return int64_t{1'700'000'000}; }};
+  const StoreOptions options_{.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
   const SignerKey key_ = SignerKey::Generate(kOrigin).value();
 };
 
@@ -149,7 +149,7 @@ TEST_F(StoreRefusalsTest, ToGoBackAndToServeWhatTheLogDidNotSign) {
   ExpectError(reader->Latest(), Code::kCorrupt, "went back to a smaller size");
   PublishedFile::Slot forged = newest;
   forged.published.note =
-      SignCheckpoint(newest.published.head, SignerKey::Generate(kOrigin).value());
+      SignCheckpoint(kOrigin, newest.published.head, SignerKey::Generate(kOrigin).value());
   Publish(forged);
   ExpectError(reader->Latest(), Code::kCorrupt, "is not signed by the log");
   Publish(newest);

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""Stores that are not as they were: copied, damaged, incomplete, on a full disk."""
+"""Stores that are not as they were: copied, damaged, incomplete, on a full disk; and a log that was
+another program's."""
 
+import base64
 import errno
+import hashlib
 import os
+import shutil
 
 import harness
-from reference_log import ReferenceLog
+from reference_log import ReferenceLog, signature_is_good
 
 
 class StoresTest(harness.PointTest):
@@ -131,6 +135,80 @@ class StoresTest(harness.PointTest):
             os.replace(self.path("away"), os.path.join(self.store, name))
         again = self.mount(self.store)
         self.assertEqual(again.checkpoint().size, 300)
+
+
+class CarriedOnTest(harness.MountTest):
+    """A log that another program has kept until now, with its key, its entries and its names."""
+
+    KEY_NAME = "sum.example.org"
+    SEED_PREFIX = bytes.fromhex("302e020100300506032b657004220420")  # DER, before 32 bytes of seed
+
+    def openssl(self, *words, stdin=b""):
+        done = harness.run(["openssl", *words], stdin=stdin)
+        self.assertEqual(done.code, 0, done)
+        return done.out
+
+    def write(self, name, content):
+        with open(os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+                  "wb") as file:
+            file.write(content)
+        return self.path(name)
+
+    def make_key(self):
+        """The other program's key: a note key in the file `key`. Returns its verifier key."""
+        seed = os.urandom(32)
+        self.der = self.write("der", self.SEED_PREFIX + seed)
+        public = b"\1" + self.openssl("pkey", "-inform", "DER", "-in", self.der, "-pubout",
+                                      "-outform", "DER")[-32:]
+        self.key_id = hashlib.sha256(self.KEY_NAME.encode() + b"\n" + public).digest()[:4]
+        words = [self.KEY_NAME, self.key_id.hex(), base64.b64encode(b"\1" + seed).decode()]
+        self.write("key", ("PRIVATE+KEY+" + "+".join(words) + "\n").encode())
+        return "+".join([*words[:2], base64.b64encode(public).decode()])
+
+    def note(self, origin, log):
+        """The checkpoint that the other program signed: the same key gives the same signature."""
+        text = "%s\n%d\n%s\n" % (origin, len(log), base64.b64encode(log.root()).decode())
+        signature = self.openssl("pkeyutl", "-sign", "-rawin", "-keyform", "DER", "-inkey",
+                                 self.der, "-in", self.write("text", text.encode()))
+        blob = base64.b64encode(self.key_id + signature).decode()
+        return ("%s\n\u2014 %s %s\n" % (text, self.KEY_NAME, blob)).encode()
+
+    def test_a_log_whose_key_has_another_name_is_carried_on(self):
+        vkey = self.make_key()
+        programs = os.path.dirname(shutil.which(harness.PROGRAM))
+        verify = [os.path.join(programs, "verify_checkpoint"), "--origin"]
+        for number, origin in enumerate(["go.sum database tree", "log.example.org \u2014 42+1"]):
+            store = self.path("store%d" % number)
+            done = harness.run([harness.PROGRAM, "init", store, "--origin", origin, "--key",
+                                self.path("key")])
+            self.assertEqual((done.code, done.out.decode()), (0, vkey + "\n"), done)
+            log = ReferenceLog(b"entry %d" % i for i in range(300))
+            older = self.note(origin, log)
+            self.write("older", older)
+            mount = self.mount(store)
+            with open(mount.path + "/add", "wb", buffering=0) as file:
+                harness.write_all(file, log.text())
+            self.assertEqual(mount.read("checkpoint"), older)
+
+            with open(mount.path + "/add", "wb", buffering=0) as file:
+                file.write(b"carried on\n")
+            log.append(b"carried on")
+            self.assertEqual(mount.read("checkpoint"), self.note(origin, log))
+            self.assert_same_log(mount, log)
+            self.assertTrue(signature_is_good(mount.checkpoint(), vkey))
+            done = harness.run([*verify, origin, vkey, mount.path, "--since", self.path("older")])
+            self.assertEqual((done.code, done.out), (0, self.note(origin, log)), done)
+            done = harness.run([*verify, origin, vkey, mount.path, "300"])
+            self.assertEqual((done.code, done.out), (0, b"carried on\n"), done)
+            for words in ([verify[0]], [*verify, origin + " "]):  # another log by the same key
+                done = harness.run([*words, vkey, mount.path])
+                self.assertEqual((done.code, done.out), (1, b""), done)
+                self.assertIn(b"it is of ", done.err)
+
+            mount.unmount()
+            done = harness.run([harness.PROGRAM, "check", store, "--vkey", vkey])
+            self.assertEqual(done.code, 0, done)
+            self.assertEqual(self.mount(store, "ro").read("checkpoint"), self.note(origin, log))
 
 
 class FullDiskTest(harness.MountTest):

@@ -71,7 +71,7 @@ class RunTest : public ::testing::Test {
                             .out = out,
                             .err = err,
                             .err_is_terminal = terminal,
-                            .clock = [] { return int64_t{1'800'000'000}; },
+                            .clock = [] { return int64_t{1'800'000'000'000'000'000}; },
                             .notify_socket = ""};
     Outcome outcome;
     outcome.code = mountd::Run(args, environment);
@@ -105,7 +105,7 @@ class RunTest : public ::testing::Test {
     auto disk = logcore::OpenPosixDisk(store_path);
     ASSERT_TRUE(disk.has_value());
     auto store = logcore::Store::Open(disk->get(), logcore::Store::Mode::kAppend,
-                                      {.clock = [] { return int64_t{1'800'000'000}; }});
+                                      {.clock = [] { return int64_t{1'800'000'000'000'000'000}; }});
     ASSERT_TRUE(store.has_value()) << store.error().message;
     auto sequencer = logcore::Sequencer::Start(store->get(), {});
     for (int i = 0; i < count; ++i) {
@@ -118,7 +118,7 @@ class RunTest : public ::testing::Test {
   static std::string Checkpoint(const std::string& store_path) {
     auto disk = logcore::OpenPosixDisk(store_path);
     auto store = logcore::Store::Open(disk->get(), logcore::Store::Mode::kReadOnly,
-                                      {.clock = [] { return int64_t{1'800'000'000}; }});
+                                      {.clock = [] { return int64_t{1'800'000'000'000'000'000}; }});
     return (*(*store)->Latest())->published().note;
   }
 
@@ -221,8 +221,32 @@ TEST_F(RunTest, InitRefusesKeysThatAreNotTheLogs) {
   ExpectRefusal(init_with(Write("lines", std::string(kPrivateKey) + "\n\n", 0600), kOrigin),
                 "not a private note key");
   ExpectRefusal(init_with(Write("long", std::string(1 << 20, 'x'), 0600), kOrigin), "too large");
+  const std::string seed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr";
+  ExpectRefusal(init_with(Write("mldsa", "PRIVATE+KEY+a+01234567+Bg" + seed.substr(2), 0600), "a"),
+                "mldsa: a private note key of type ML-DSA-44 (0x06), which is not supported");
+  ExpectRefusal(
+      init_with(Write("cosigner", "PRIVATE+KEY+a+01234567+BA" + seed.substr(2), 0600), "a"),
+      "not a private note key (PRIVATE+KEY+NAME+ID+KEY) of type Ed25519");
   const std::string key = Write("key", kPrivateKey, 0600);
-  ExpectRefusal(init_with(key, "example.com/other"), std::string("the key is ") + kOrigin);
+  for (const std::string& origin :
+       {std::string("a\nb"), std::string("\xff"), std::string("a\tb"), std::string(256, 'x')}) {
+    ExpectRefusal(init_with(key, origin), "not a name: a line of 1 to 255 bytes of UTF-8");
+  }
+}
+
+TEST_F(RunTest, InitTakesALogWhoseKeyHasAnotherName) {
+  const std::string key = Write("key", kPrivateKey, 0600);
+  int number = 0;
+  for (const char* origin : {"go.sum database tree", "log.example.org - 42", "a+b", "other"}) {
+    const std::string store = Path("store" + std::to_string(++number));
+    const Outcome init = RunWords({"init", store, "--origin", origin, "--key", key});
+    EXPECT_EQ(init.out, std::string(kVkey) + "\n") << init.err;
+    Append(store, 3);
+    EXPECT_THAT(Checkpoint(store), AllOf(StartsWith(std::string(origin) + "\n3\n"),
+                                         HasSubstr(std::string("\n\n— ") + kOrigin + " ")));
+    EXPECT_EQ(RunWords({"check", store, "--vkey", kVkey}).code, 0);
+    EXPECT_EQ(RunWords({"adopt", store, "--newest", "-"}, Checkpoint(store)).code, 0);
+  }
 }
 
 TEST_F(RunTest, InitNeverPrintsAPrivateKey) {

@@ -104,6 +104,7 @@ class FaultyDisk final : public logcore::Disk {
   logcore::Result<FileInfo> Info(const std::string& name) override { return disk_->Info(name); }
   logcore::Result<std::string> FilesystemId() override { return disk_->FilesystemId(); }
   logcore::Result<std::string> BootId() override { return disk_->BootId(); }
+  int64_t Uptime() override { return disk_->Uptime(); }
   std::string RandomBytes(size_t length) override { return disk_->RandomBytes(length); }
 
  private:
@@ -155,7 +156,7 @@ class FaultyStoreTest : public testing::Test {
   }
 
   const TempDirectory directory_;
-  const logcore::StoreOptions options_{.clock = [] { return int64_t{1'700'000'000}; }};
+  const logcore::StoreOptions options_{.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
   Faults faults_;
   FaultyDisk disk_;
   std::unique_ptr<logcore::Store> store_;

@@ -113,6 +113,7 @@ class SimProcess : public logcore::Disk {
   logcore::Result<FileInfo> Info(const std::string& name) override;
   logcore::Result<std::string> FilesystemId() override;
   logcore::Result<std::string> BootId() override;
+  int64_t Uptime() override;
   std::string RandomBytes(size_t length) override;
 
  private:

@@ -291,6 +291,11 @@ Result<std::string> SimProcess::BootId() {
   return std::string(16 - id.size(), 'b') + id;
 }
 
+// Time stands still here, but for the clock that a test sets.
+int64_t SimProcess::Uptime() {
+  return 0;
+}
+
 std::string SimProcess::RandomBytes(size_t length) {
   const std::lock_guard lock(machine_->mutex_);
   SimRandom random(machine_->random_state_++);
