@@ -50,6 +50,7 @@ struct SequencerOptions {
 struct Appended {
   uint64_t first_index = 0;
   std::span<const Hash> leaf_hashes;  // valid during the callback
+  uint64_t ticket = 0;                // Sequencer::Ticket
 };
 
 // Entries that travel together: all of them are committed by one record, or none is.
@@ -82,9 +83,14 @@ class Sequencer {
   bool Cancel(Ticket ticket);
   // The newest ticket given out; 0 if there is none.
   Ticket Newest() const;
+  // Calls `done` once each submission up to `ticket` has failed, was cancelled, or is durable, and
+  // its on_durable was called.
+  void WhenDurable(Ticket ticket, std::function<void()> done);
   // Calls `done` once each submission up to `ticket` has failed, was cancelled, or is published.
   // The status is the publication's.
   void WhenPublished(Ticket ticket, std::function<void(const Status&)> done);
+  // Whether a publication follows each commit, and waits for no timer.
+  bool publishes_at_once() const;
   // Whether more waits than the queue should hold.
   bool Full() const;
   // Calls `ready` (once) when the queue is no longer full.

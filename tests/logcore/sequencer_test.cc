@@ -163,6 +163,40 @@ TEST_F(SequencerTest, CheckpointIntervalHoldsPublicationBackButNotDurability) {
   EXPECT_EQ(store_->Latest().value()->size(), 300u);
 }
 
+// Before their publication, which has a timer; and after on_durable.
+TEST_F(SequencerTest, DurableIsToldWithoutWaitingForPublication) {
+  const auto sequencer =
+      Sequencer::Start(store_.get(), {.checkpoint_interval = std::chrono::hours(1)});
+  EXPECT_FALSE(sequencer->publishes_at_once());
+  for (uint64_t i = 0; i < 100; ++i) {
+    std::atomic<bool> answered = false;
+    Submission submission = Entries({"x"});
+    submission.on_durable = [&](const Result<Appended>& appended) {
+      EXPECT_TRUE(appended.has_value());
+      answered = true;
+    };
+    const Sequencer::Ticket ticket = sequencer->Submit(std::move(submission));
+    std::promise<bool> durable;
+    sequencer->WhenDurable(ticket, [&] { durable.set_value(answered); });
+    EXPECT_TRUE(durable.get_future().get());
+    bool called = false;  // at once, now
+    sequencer->WhenDurable(ticket, [&] { called = true; });
+    EXPECT_TRUE(called);
+  }
+  EXPECT_LT(store_->Latest().value()->size(), 100u);  // the first one, and what came with it
+  // One that was withdrawn, and one that is refused, are waited for no longer.
+  const Sequencer::Ticket ticket = sequencer->Queue(Entries({"withdrawn"}));
+  std::promise<void> known;
+  sequencer->WhenDurable(ticket, [&] { known.set_value(); });
+  if (!sequencer->Cancel(ticket)) sequencer->CommitHere();
+  known.get_future().wait();
+  sequencer->Stop();
+  const Sequencer::Ticket refused = sequencer->Submit(Entries({"refused"}));
+  bool called = false;
+  sequencer->WhenDurable(refused, [&] { called = true; });
+  EXPECT_TRUE(called);
+}
+
 TEST_F(SequencerTest, CancelledSubmissionsAreNeverAddedAndNobodyWaitsForThem) {
   const auto sequencer = Sequencer::Start(store_.get(), {});
   int cancelled = 0;
