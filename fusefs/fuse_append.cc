@@ -7,6 +7,7 @@
 #include <mutex>
 #include <utility>
 
+#include "fusefs/node.h"
 #include "fusefs/process.h"
 
 namespace fusefs {
@@ -32,8 +33,8 @@ logcore::Submission MakeSubmission(Piece* piece) {
 // An open file, and who waits for it with poll(2).
 class Appends::OpenFile {
  public:
-  OpenFile(const AppendFileOptions& options, pid_t opener_thread, bool is_writable)
-      : file(options), opener(opener_thread), writable(is_writable) {}
+  OpenFile(const AppendFileOptions& options, bool is_writable)
+      : file(options), writable(is_writable), framing_(options.framing) {}
   ~OpenFile() { SetPollHandle(nullptr); }
 
   // One is enough: the kernel wakes all that poll this open file.
@@ -49,6 +50,7 @@ class Appends::OpenFile {
   // Runs on the sequencer's threads, which exceptions must not end: without memory for them,
   // receipts are missing.
   void Settle(const Piece& piece, const Result<Appended>& appended) noexcept {
+    if (appended.has_value()) NoteTicket(appended->ticket);
     try {
       file.Settle(piece, appended);
     } catch (const std::exception&) {
@@ -56,30 +58,45 @@ class Appends::OpenFile {
     if (file.has_receipts()) WakePollers();
   }
 
-  // Who did what is asked of /proc only when there is a tail: most writes leave none.
-  void NoteTail(pid_t thread) {
-    const pid_t writer = ProcessOf(thread);
-    file.SetTailWriter(writer);
-    if (!file.knows_opener()) file.SetOpener(thread == opener ? writer : ProcessOf(opener));
+  // The newest submission of this file that a close waits for: before a write is answered, its own.
+  Sequencer::Ticket newest() const { return newest_; }
+  void NoteTicket(Sequencer::Ticket ticket) {
+    Sequencer::Ticket before = newest_;
+    while (before < ticket && !newest_.compare_exchange_weak(before, ticket)) {
+    }
+  }
+
+  // The tail to be committed by this close, if it is one that ends it.
+  Result<std::optional<Piece>> EndTail(pid_t thread) {
+    AppendFile::Closer closer{.process = ProcessOf(thread), .killed = IsKilled(thread)};
+    if (!closer.killed && closer.process == file.opener()) {
+      const Kind kind = framing_ == Framing::kLines ? Kind::kAdd : Kind::kAddBundle;
+      closer.may_hold_another = MayHoldAnother(thread, NodeNumber({.kind = kind}));
+    }
+    return file.OnClose(closer);
   }
 
   AppendFile file;
-  const pid_t opener;  // the thread that opened it
   const bool writable;
   std::atomic<bool> waits_for_room = false;  // WakePollers will be called when the queue has room
 
  private:
+  const Framing framing_;
+  std::atomic<Sequencer::Ticket> newest_ = 0;
   std::mutex poll_mutex_;
   fuse_pollhandle* poll_handle_ = nullptr;  // owned
 };
 
 void Appends::Open(Request request, Framing framing, fuse_file_info info) {
   const int access = info.flags & O_ACCMODE;
+  // Now, as the thread waits for the answer: later it can have ended, and its id be another one's.
+  const Process opener = access == O_RDONLY ? Process{} : ProcessOf(request.thread());
   const auto file = std::make_shared<OpenFile>(AppendFileOptions{.framing = framing,
                                                                  .receipts = access == O_RDWR,
+                                                                 .opener = opener,
                                                                  .max_frames = options_.max_frames,
                                                                  .budget = budget_},
-                                               request.thread(), access != O_RDONLY);
+                                               access != O_RDONLY);
   info.fh = files_.Add(file);
   info.direct_io = 1;
   info.nonseekable = 1;
@@ -102,7 +119,8 @@ void Appends::Write(Request request, uint64_t handle, std::string_view bytes, in
     return request.Answer(piece.error());
   }
   const size_t length = piece->taken.length;
-  if (open->file.has_tail()) open->NoteTail(request.thread());
+  // Who wrote it is asked only when there is a tail: most writes leave none.
+  if (open->file.has_tail()) open->file.SetTailWriter(ProcessOf(request.thread()));
   if (piece->taken.count == 0) return request.AnswerWritten(length);
   if (wait) return ParkWrite(std::move(request), open, std::move(*piece));
   SubmitUnwatched(open, std::move(*piece));
@@ -138,53 +156,58 @@ void Appends::ParkWrite(Request request, const OpenFilePtr& open, Piece piece) {
   sequencer_->CommitHere();
 }
 
-Sequencer::Ticket Appends::SubmitUnwatched(const OpenFilePtr& open, Piece piece) {
+void Appends::SubmitUnwatched(const OpenFilePtr& open, Piece piece) {
   logcore::Submission submission = MakeSubmission(&piece);
   submission.on_durable = [open, piece](const Result<Appended>& appended) {
     open->Settle(piece, appended);
   };
-  return sequencer_->Submit(std::move(submission));
+  open->NoteTicket(sequencer_->Submit(std::move(submission)));
 }
 
 void Appends::Flush(Request request, uint64_t handle) {
   const OpenFilePtr open = files_.Find(handle);
   if (open == nullptr || !open->writable) return request.Answer(open == nullptr ? EBADF : 0);
-  Sequencer::Ticket ticket = sequencer_->Newest();
   std::optional<Error> cut_short;
   if (open->file.has_tail()) {
-    const pid_t thread = request.thread();
-    Result<std::optional<Piece>> tail =
-        open->file.OnClose({.process = ProcessOf(thread), .killed = IsKilled(thread)});
+    Result<std::optional<Piece>> tail = open->EndTail(request.thread());
     if (!tail.has_value()) {
       cut_short = tail.error();
     } else if (tail->has_value()) {
-      ticket = SubmitUnwatched(open, std::move(**tail));
+      SubmitUnwatched(open, std::move(**tail));
     }
   }
   // Every close reports the error, until a write or fsync does: whose close it is cannot be told.
-  AnswerWhenPublished(std::move(request), ticket,
-                      [open, cut_short] { return cut_short ? cut_short : open->file.PeekError(); });
+  const ErrorOf error = [open, cut_short] {
+    return cut_short ? cut_short : open->file.PeekError();
+  };
+  if (IsOfAnother(request.thread(), open->file.opener())) {
+    const std::optional<Error> failed = error();
+    return failed ? request.Answer(*failed) : request.Answer(0);
+  }
+  const Until until = sequencer_->publishes_at_once() ? Until::kPublished : Until::kDurable;
+  AnswerWhen(until, std::move(request), open->newest(), error);
 }
 
 void Appends::Fsync(Request request, uint64_t handle) {
   const OpenFilePtr open = files_.Find(handle);
   if (open == nullptr) return request.Answer(EBADF);
-  AnswerWhenPublished(std::move(request), sequencer_->Newest(),
-                      [open] { return open->file.TakeError(); });
+  AnswerWhen(Until::kPublished, std::move(request), sequencer_->Newest(),
+             [open] { return open->file.TakeError(); });
 }
 
-void Appends::AnswerWhenPublished(Request request, Sequencer::Ticket ticket,
-                                  std::function<std::optional<Error>()> error) {
+void Appends::AnswerWhen(Until until, Request request, Sequencer::Ticket ticket, ErrorOf error) {
   const uint64_t number = parked_.Park(std::move(request));
   parked_.ArmClosing(number);
+  const auto answer = [this, number, error = std::move(error)](const Status& published) {
+    Request waiting = parked_.Take(number);
+    if (!waiting) return;
+    if (const auto failed = error()) return waiting.Answer(*failed);
+    if (!published.has_value()) return waiting.Answer(published.error());
+    waiting.Answer(0);
+  };
   try {
-    sequencer_->WhenPublished(ticket, [this, number, error](const Status& published) {
-      Request waiting = parked_.Take(number);
-      if (!waiting) return;
-      if (const auto failed = error()) return waiting.Answer(*failed);
-      if (!published.has_value()) return waiting.Answer(published.error());
-      waiting.Answer(0);
-    });
+    if (until == Until::kPublished) return sequencer_->WhenPublished(ticket, answer);
+    sequencer_->WhenDurable(ticket, [answer] { answer(Status()); });
   } catch (const std::exception&) {
     if (Request waiting = parked_.Take(number)) waiting.Answer(ENOMEM);
   }

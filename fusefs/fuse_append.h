@@ -3,7 +3,9 @@
 //
 //   write   parked until its entries are durable; if they all lack their ends, answered at once.
 //           `async`: answered once sequenced, as long as the queue has room
-//   flush   (each close of a descriptor) commits the tail if the close ends it, then as fsync
+//   flush   (each close of a descriptor) commits the tail if the close ends it; parked until what
+//           was written to this open file is durable, and published if that waits for no timer.
+//           A close by a process that did not open the file is answered at once
 //   fsync   parked until all that was sequenced before is published
 //   release (after the last close) commits what tail is left; nobody hears of it
 //   read    receipts
@@ -57,11 +59,13 @@ class Appends {
  private:
   class OpenFile;
   using OpenFilePtr = std::shared_ptr<OpenFile>;
+  enum class Until { kDurable, kPublished };
+  // What a close or fsync reports, besides the publication's failure.
+  using ErrorOf = std::function<std::optional<logcore::Error>()>;
 
   void ParkWrite(Request request, const OpenFilePtr& file, Piece piece);
-  logcore::Sequencer::Ticket SubmitUnwatched(const OpenFilePtr& file, Piece piece);
-  void AnswerWhenPublished(Request request, logcore::Sequencer::Ticket ticket,
-                           std::function<std::optional<logcore::Error>()> error);
+  void SubmitUnwatched(const OpenFilePtr& file, Piece piece);
+  void AnswerWhen(Until until, Request request, logcore::Sequencer::Ticket ticket, ErrorOf error);
 
   logcore::Sequencer* const sequencer_;
   const Options options_;

@@ -19,19 +19,18 @@ using logcore::Fail;
 using logcore::Hash;
 using logcore::Result;
 
-constexpr pid_t kOpener = 100;
-constexpr pid_t kChild = 200;
+constexpr Process kOpener{.id = 100, .instance = 1};
+constexpr Process kChild{.id = 200, .instance = 2};
+constexpr Process kUnknown;
 
 // An open file and a log that takes what it gives, at once.
 class Writer {
  public:
-  explicit Writer(Framing framing, AppendFileOptions options = {}, pid_t opener = kOpener)
-      : file(With(std::move(options), framing)) {
-    file.SetOpener(opener);
-  }
+  explicit Writer(Framing framing, AppendFileOptions options = {}, Process opener = kOpener)
+      : file(With(std::move(options), framing, opener)) {}
 
   // write(2), which takes all or a part. -1 and `error` if it takes nothing.
-  ssize_t Write(std::string_view bytes, pid_t writer = kOpener) {
+  ssize_t Write(std::string_view bytes, Process writer = kOpener) {
     Result<Piece> piece = file.Take(bytes, true);
     if (!piece.has_value()) {
       error = piece.error().code;
@@ -54,8 +53,9 @@ class Writer {
     return length;
   }
   // 0 or -1, as close(2).
-  int Close(pid_t process = kOpener, bool killed = false) {
-    Result<std::optional<Piece>> tail = file.OnClose({.process = process, .killed = killed});
+  int Close(Process process = kOpener, bool killed = false) { return Close({process, killed}); }
+  int Close(const AppendFile::Closer& closer) {
+    Result<std::optional<Piece>> tail = file.OnClose(closer);
     if (!tail.has_value()) {
       error = tail.error().code;
       return -1;
@@ -82,8 +82,9 @@ class Writer {
   Code error = Code::kNotFound;
 
  private:
-  static AppendFileOptions With(AppendFileOptions options, Framing framing) {
+  static AppendFileOptions With(AppendFileOptions options, Framing framing, Process opener) {
     options.framing = framing;
+    options.opener = opener;
     return options;
   }
 };
@@ -289,15 +290,46 @@ TEST(AppendFileLines, OnlyTheOpenersCloseEndsTheTail) {
   EXPECT_EQ(writer.entries, (Entries{"a b", "c"}));
 }
 
-TEST(AppendFileLines, WhoCannotBeKnownCountsAsTheOpener) {
+// Whether it is the closer or the opener who cannot be told, the last close ends the line.
+TEST(AppendFileLines, WhoCannotBeKnownEndsNothing) {
+  for (const Process& opener : {kOpener, kUnknown}) {
+    for (const Process& closer : {kOpener, kChild, kUnknown}) {
+      if (opener == closer && opener.known()) continue;
+      for (const bool killed : {false, true}) {
+        Writer writer(Framing::kLines, {}, opener);
+        writer.Write("a", kUnknown);
+        EXPECT_EQ(writer.Close(closer, killed), 0);
+        writer.Write("b", kUnknown);
+        EXPECT_EQ(writer.Close(closer, killed), 0);
+        EXPECT_EQ(writer.entries, Entries{});
+        writer.Release();
+        EXPECT_EQ(writer.entries, Entries{"ab"});
+      }
+    }
+  }
+}
+
+// The opener is gone, and a child of one who has inherited the file was given its id.
+TEST(AppendFileLines, AnIdThatWasGivenAgainIsAnotherProcess) {
+  const Process same_id{.id = kOpener.id, .instance = kOpener.instance + 1};
   Writer writer(Framing::kLines);
-  writer.Write("a", 0);
-  writer.Close(0);
-  EXPECT_EQ(writer.entries, Entries{"a"});
-  Writer unknown(Framing::kLines, {}, 0);
-  unknown.Write("a", kChild);
-  unknown.Close(kChild);
-  EXPECT_EQ(unknown.entries, Entries{"a"});
+  writer.Write("a", kChild);
+  EXPECT_EQ(writer.Close(same_id), 0);
+  writer.Write("b", kChild);
+  const Process not_the_writer{.id = kChild.id, .instance = kChild.instance + 1};
+  EXPECT_EQ(writer.Close(not_the_writer, true), 0);
+  writer.Release();
+  EXPECT_EQ(writer.entries, Entries{"ab"});
+}
+
+// As a shell does, which points the standard output at a descriptor for a while.
+TEST(AppendFileLines, TheOpenersCloseOfACopyEndsNothing) {
+  Writer writer(Framing::kLines);
+  writer.Write("a ");
+  EXPECT_EQ(writer.Close({.process = kOpener, .may_hold_another = true}), 0);
+  writer.Write("b");
+  EXPECT_EQ(writer.Close({.process = kOpener}), 0);
+  EXPECT_EQ(writer.entries, Entries{"a b"});
 }
 
 TEST(AppendFileLines, TheTailOfAKilledProcessIsDropped) {

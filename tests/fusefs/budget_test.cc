@@ -18,6 +18,8 @@ using logcore::Code;
 using logcore::Fail;
 using logcore::Hash;
 
+constexpr Process kOpener{.id = 1, .instance = 1};
+
 TEST(Budget, GivesWhatThereIsAndTakesItBack) {
   Budget budget(100);
   EXPECT_TRUE(budget.Take(60));
@@ -53,6 +55,7 @@ class AppendFileWithBudget : public testing::TestWithParam<Framing> {
   AppendFile* Open(bool receipts = false) {
     files_.push_back(std::make_unique<AppendFile>(AppendFileOptions{.framing = GetParam(),
                                                                     .receipts = receipts,
+                                                                    .opener = kOpener,
                                                                     .max_frames = size_t{1} << 20,
                                                                     .budget = budget_}));
     return files_.back().get();
@@ -119,10 +122,11 @@ TEST_P(AppendFileWithBudget, EveryEndOfATailMakesRoom) {
 
   ASSERT_TRUE(file->Take(Half(), true).has_value());
   if (GetParam() == Framing::kLines) {
-    ASSERT_TRUE(file->OnClose({.process = 1, .killed = true}).has_value());
+    file->SetTailWriter(kOpener);
+    ASSERT_TRUE(file->OnClose({.process = kOpener, .killed = true}).has_value());
     EXPECT_TRUE(other_fits());
     ASSERT_TRUE(file->Take(Half(), true).has_value());
-    EXPECT_TRUE(file->OnClose({.process = 1}).value().has_value());
+    EXPECT_TRUE(file->OnClose({.process = kOpener}).value().has_value());
     EXPECT_TRUE(other_fits());
     ASSERT_TRUE(file->Take(Half(), true).has_value());
     EXPECT_TRUE(file->OnRelease().has_value());
