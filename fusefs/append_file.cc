@@ -83,13 +83,14 @@ std::optional<Piece> AppendFile::OnRelease() {
   return EndTailLocked(std::move(*taken));
 }
 
-Piece AppendFile::EndTailLocked(Taken taken) {
+std::optional<Piece> AppendFile::EndTailLocked(Taken taken) {
   Piece piece;
   piece.taken = std::move(taken);
   piece.serial = ++serial_;
   unsettled_ = false;
   Forget(&before_);
   GiveBackLocked();
+  if (piece.taken.count == 0) return std::nullopt;
   return piece;
 }
 

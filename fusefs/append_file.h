@@ -41,6 +41,7 @@ struct AppendFileOptions {
   Framing framing = Framing::kLines;
   bool receipts = false;  // opened for reading, too
   Process opener = {};
+  uid_t user = 0;             // who opened it, whose part of the budget it takes
   size_t max_frames = 65537;  // bytes of frames in one piece; at least one frame of any entry
   std::shared_ptr<Budget> budget = nullptr;  // for the tail and the receipts; null: no limit
 };
@@ -56,7 +57,7 @@ struct Piece {
 class AppendFile {
  public:
   explicit AppendFile(const AppendFileOptions& options)
-      : options_(options), share_(options.budget) {}
+      : options_(options), share_(options.budget, options.user) {}
 
   // Takes a part of what is written. With no whole entry in it (count 0) there is nothing to
   // settle. kBusy: there is no entry in it, and the budget has no room to keep it.
@@ -89,7 +90,7 @@ class AppendFile {
   bool has_receipts() const;
 
  private:
-  Piece EndTailLocked(Taken taken);
+  std::optional<Piece> EndTailLocked(Taken taken);
   size_t HeldLocked() const;
   void GiveBackLocked();
 

@@ -30,13 +30,18 @@ void KeepTail(std::string_view rest, const Taken& taken, Tail* tail, Tail* befor
   if (taken.count == 0) {
     tail->bytes.append(rest);
     tail->discarding = false;
+    tail->missing.reset();
     return;
   }
   *before = std::exchange(*tail, Tail());
   tail->bytes = rest;
 }
 
-bool BeginsWith(std::string_view bytes, const RefusedEnd& refused) {
+Refused RefusedBytes(std::string_view bytes) {
+  return {.length = bytes.size(), .hash = logcore::Sha256({bytes})};
+}
+
+bool BeginsWith(std::string_view bytes, const Refused& refused) {
   return refused.length <= bytes.size() &&
          logcore::Sha256({bytes.substr(0, refused.length)}) == refused.hash;
 }
@@ -45,7 +50,8 @@ tl::unexpected<logcore::Error> TooLong() {
   return Fail(Code::kTooLarge, "a line has more than 65,535 bytes");
 }
 
-tl::unexpected<logcore::Error> NoRoom() {
+tl::unexpected<logcore::Error> NoRoom(std::string_view bytes, Tail* tail) {
+  tail->missing = RefusedBytes(bytes);
   return Fail(Code::kBusy, "there is no room for what is not whole");
 }
 
@@ -56,14 +62,18 @@ void RefuseLine(std::string_view bytes, size_t newline, Tail* tail) {
   if (newline == bytes.npos) {
     tail->discarding = true;
   } else if (began_before) {
-    tail->refused = RefusedEnd{newline + 1, logcore::Sha256({bytes.substr(0, newline + 1)})};
+    tail->end = RefusedBytes(bytes.substr(0, newline + 1));
   }
 }
 
 Result<Taken> TakeLines(std::string_view bytes, size_t max_frames, Tail* tail, Tail* before,
                         bool keep_rest) {
-  if (tail->refused && BeginsWith(bytes, *tail->refused)) return TooLong();
-  tail->refused.reset();
+  if (tail->end && BeginsWith(bytes, *tail->end)) return TooLong();
+  tail->end.reset();
+  if (tail->missing && !BeginsWith(bytes, *tail->missing)) {
+    Forget(tail);
+    tail->discarding = true;
+  }
 
   Taken taken;
   if (tail->discarding) {
@@ -83,7 +93,7 @@ Result<Taken> TakeLines(std::string_view bytes, size_t max_frames, Tail* tail, T
       return TooLong();
     }
     if (newline == rest.npos) {
-      if (!keep_rest && taken.length == 0) return NoRoom();
+      if (!keep_rest && taken.length == 0) return NoRoom(bytes, tail);
       if (!keep_rest) break;
       KeepTail(rest, taken, tail, before);
       taken.length = bytes.size();
@@ -110,13 +120,16 @@ std::optional<size_t> FrameLength(std::string_view begun, std::string_view rest)
 
 Result<Taken> TakeFrames(std::string_view bytes, size_t max_frames, Tail* tail, Tail* before,
                          bool keep_rest) {
+  if (tail->missing && !BeginsWith(bytes, *tail->missing)) {
+    return Fail(Code::kInvalid, "a piece of a frame was refused, and has not been written again");
+  }
   Taken taken;
   std::string_view begun = tail->bytes;
   while (taken.length < bytes.size()) {
     const std::string_view rest = bytes.substr(taken.length);
     const std::optional<size_t> length = FrameLength(begun, rest);
     if (!length || begun.size() + rest.size() < *length) {
-      if (!keep_rest && taken.length == 0) return NoRoom();
+      if (!keep_rest && taken.length == 0) return NoRoom(bytes, tail);
       if (!keep_rest) break;
       KeepTail(rest, taken, tail, before);
       taken.length = bytes.size();
@@ -152,8 +165,10 @@ Result<Taken> EndTail(Framing framing, Tail* tail) {
     return Fail(Code::kInvalid, "the last frame is incomplete");
   }
   Taken taken;
-  taken.count = 1;
-  logcore::AppendFrame(&taken.frames, tail->bytes);
+  if (!tail->missing) {
+    taken.count = 1;
+    logcore::AppendFrame(&taken.frames, tail->bytes);
+  }
   Forget(tail);
   return taken;
 }

@@ -94,6 +94,7 @@ void Appends::Open(Request request, Framing framing, fuse_file_info info) {
   const auto file = std::make_shared<OpenFile>(AppendFileOptions{.framing = framing,
                                                                  .receipts = access == O_RDWR,
                                                                  .opener = opener,
+                                                                 .user = request.user(),
                                                                  .max_frames = options_.max_frames,
                                                                  .budget = budget_},
                                                access != O_RDONLY);

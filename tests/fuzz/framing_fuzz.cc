@@ -64,7 +64,7 @@ class Program {
     max_frames_ = logcore::kFrameHeaderLength + kMaxEntryLength + Random() % 70'000;
   }
 
-  // False if the text cannot be told from a repeated write: see RefusedEnd.
+  // False if the text cannot be told from a repeated write: see Tail::end.
   bool Write(std::string_view text) {
     static constexpr size_t kScales[] = {1, 8, 200, 5000, 70'000, kMaxText};
     const size_t scale = kScales[Random() % std::size(kScales)];
@@ -118,7 +118,7 @@ class Program {
   }
 
   logcore::Result<fusefs::Taken> Take(std::string_view bytes) {
-    Tail before{.bytes = "untouched", .discarding = false, .refused = {}};
+    Tail before{.bytes = "untouched", .discarding = false, .end = {}, .missing = {}};
     bool has_room = Random() % 4 != 0;
     const size_t kept = tail_.bytes.size();
     auto taken = fusefs::TakeBytes(framing_, bytes, max_frames_, &tail_, &before, has_room);

@@ -17,6 +17,7 @@ import harness
 
 MIB = 1 << 20
 HANDLES = 10_000
+NOBODY = 65534
 MOST = 96 * MIB  # may be held for them all: the budget, a little for each, what strings waste
 PROMPT = 5  # seconds; what is measured takes some milliseconds
 
@@ -80,10 +81,11 @@ os.write(os.open(sys.argv[1], os.O_WRONLY), b'a line\\n')
 
 class MountedTest(harness.MountTest):
     SECONDS = 240
+    OPTIONS = ""
 
     def setUp(self):
         super().setUp()
-        self.log = self.mount()
+        self.log = self.mount(options=self.OPTIONS)
         self.log.append(b"first")
 
     def python(self, script, *arguments):
@@ -111,7 +113,7 @@ class MountedTest(harness.MountTest):
         self.assertLess(time.monotonic() - start, PROMPT)
 
 
-class GreedyTest(MountedTest):
+class BudgetTest(MountedTest):
     def half_a_line(self, length):
         """Whether there is room for one."""
         descriptor = os.open(self.log / "add", os.O_WRONLY)
@@ -133,6 +135,8 @@ class GreedyTest(MountedTest):
         refused = int(process.stdout.readline())
         return process, refused, self.memory() - before
 
+
+class GreedyTest(BudgetTest):
     def test_ten_thousand_half_lines(self):
         """Ever so long ones: a few find room, the rest are refused, and only that."""
         for name, files in (("add", HANDLES), ("add.bundle", 3000)):
@@ -180,6 +184,54 @@ class GreedyTest(MountedTest):
             os.write(descriptor, b"x" * 5_000 + b"\n" + b"y" * 60_000)
             os.write(descriptor, b"\n")
         self.assertLess(self.memory() - before, 32 * MIB)
+
+
+class RefusedTest(BudgetTest):
+    """Beside one user who holds all that one user may."""
+    OPTIONS = "allow_other,mode=0622"
+
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.folder, 0o755)
+        _, refused, _ = self.greedy(OPEN_MANY, 2000, 30_000)
+        self.assertLess(0, refused)
+
+    def test_another_user_has_room(self):
+        self.assertFalse(self.half_a_line(30_000))
+        script = ("import os, sys\n"
+                  "files = [os.open(sys.argv[1], os.O_WRONLY) for _ in range(100)]\n"
+                  "for half in (b'x' * 30_000, b'y\\n'):\n"
+                  "    for file in files: assert os.write(file, half) == len(half)\n")
+        done = harness.run(["setpriv", "--reuid=%d" % NOBODY, "--clear-groups", sys.executable,
+                            "-c", script, self.log / "add"])
+        self.assertEqual(done.code, 0, done)
+        self.assertEqual(self.log.entries()[1:], [b"x" * 30_000 + b"y"] * 100)
+
+    def test_a_line_of_which_a_piece_was_refused_is_none(self):
+        """Neither its beginning nor its end; but it is one if the piece is written again."""
+        piece = b"m" * 30_000
+        for after in ((), (b"the end\nnext\n",), (b"more", b"the end\nnext\n")):
+            with open(self.log / "add", "wb", buffering=0) as file:
+                file.write(b"begun ")
+                self.assert_errno(errno.ENOBUFS, file.write, piece)
+                for part in after:
+                    self.assertEqual(file.write(part), len(part))
+        self.assertEqual(self.log.entries(), [b"first", b"next", b"next"])
+        with open(self.log / "add", "wb", buffering=0) as file:
+            file.write(b"begun ")
+            self.assert_errno(errno.ENOBUFS, file.write, piece)
+            self.assertEqual(file.write(piece + b"\n"), len(piece) + 1)
+        self.assertEqual(self.log.entries()[3:], [b"begun " + piece])
+
+    def test_a_frame_of_which_a_piece_was_refused_is_none(self):
+        frame = (30_006).to_bytes(2, "big") + b"begun "
+        descriptor = os.open(self.log / "add.bundle", os.O_WRONLY)
+        os.write(descriptor, frame)
+        self.assert_errno(errno.ENOBUFS, os.write, descriptor, b"m" * 29_000)
+        for after in (b"m" * 1_000, b"\0\4next", b"\0"):
+            self.assert_errno(errno.EINVAL, os.write, descriptor, after)
+        self.assert_errno(errno.EINVAL, os.close, descriptor)
+        self.assertEqual(self.log.entries(), [b"first"])
 
 
 class StuckTest(MountedTest):
