@@ -15,11 +15,10 @@ constexpr size_t kMaxTailLength = logcore::kFrameHeaderLength + logcore::kMaxEnt
 using logcore::Error;
 using logcore::Result;
 
-Result<Piece> AppendFile::Take(std::string_view bytes, bool revocable) {
+Result<Piece> AppendFile::Take(std::string_view bytes, bool revocable, const Most& most) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const bool keep_rest = share_.Resize(HeldLocked() + std::min(bytes.size(), kMaxTailLength));
-  Result<Taken> taken =
-      TakeBytes(options_.framing, bytes, options_.max_frames, &tail_, &before_, keep_rest);
+  Result<Taken> taken = TakeBytes(options_.framing, bytes, most, &tail_, &before_, keep_rest);
   if (!revocable) Forget(&before_);
   GiveBackLocked();
   Piece piece;

@@ -41,8 +41,8 @@ struct AppendFileOptions {
   Framing framing = Framing::kLines;
   bool receipts = false;  // opened for reading, too
   Process opener = {};
-  uid_t user = 0;             // who opened it, whose part of the budget it takes
-  size_t max_frames = 65537;  // bytes of frames in one piece; at least one frame of any entry
+  uid_t user = 0;                            // who opened it, whose part of the budget it takes
+  Most most = {};                            // for one piece
   std::shared_ptr<Budget> budget = nullptr;  // for the tail and the receipts; null: no limit
 };
 
@@ -61,7 +61,11 @@ class AppendFile {
 
   // Takes a part of what is written. With no whole entry in it (count 0) there is nothing to
   // settle. kBusy: there is no entry in it, and the budget has no room to keep it.
-  logcore::Result<Piece> Take(std::string_view bytes, bool revocable);
+  logcore::Result<Piece> Take(std::string_view bytes, bool revocable) {
+    return Take(bytes, revocable, options_.most);
+  }
+  // A piece with at most so much.
+  logcore::Result<Piece> Take(std::string_view bytes, bool revocable, const Most& most);
   // Says which process wrote the tail that Take left, as far as that can be known.
   void SetTailWriter(const Process& writer);
   bool has_tail() const;

@@ -41,6 +41,12 @@ Refused RefusedBytes(std::string_view bytes) {
   return {.length = bytes.size(), .hash = logcore::Sha256({bytes})};
 }
 
+// Whether the piece is full before a frame of so many bytes.
+bool IsEnough(const Taken& taken, size_t length, const Most& most) {
+  if (taken.count == 0) return false;
+  return most.count <= taken.count || most.frames < taken.frames.size() + length;
+}
+
 bool BeginsWith(std::string_view bytes, const Refused& refused) {
   return refused.length <= bytes.size() &&
          logcore::Sha256({bytes.substr(0, refused.length)}) == refused.hash;
@@ -66,7 +72,7 @@ void RefuseLine(std::string_view bytes, size_t newline, Tail* tail) {
   }
 }
 
-Result<Taken> TakeLines(std::string_view bytes, size_t max_frames, Tail* tail, Tail* before,
+Result<Taken> TakeLines(std::string_view bytes, const Most& most, Tail* tail, Tail* before,
                         bool keep_rest) {
   if (tail->end && BeginsWith(bytes, *tail->end)) return TooLong();
   tail->end.reset();
@@ -99,7 +105,7 @@ Result<Taken> TakeLines(std::string_view bytes, size_t max_frames, Tail* tail, T
       taken.length = bytes.size();
       return taken;
     }
-    if (taken.count > 0 && taken.frames.size() + kFrameHeaderLength + length > max_frames) break;
+    if (IsEnough(taken, kFrameHeaderLength + length, most)) break;
     AppendFrame(&taken.frames, begun, line);
     ++taken.count;
     begun = {};
@@ -118,7 +124,7 @@ std::optional<size_t> FrameLength(std::string_view begun, std::string_view rest)
   return kFrameHeaderLength + (static_cast<size_t>(byte(0)) << 8 | byte(1));
 }
 
-Result<Taken> TakeFrames(std::string_view bytes, size_t max_frames, Tail* tail, Tail* before,
+Result<Taken> TakeFrames(std::string_view bytes, const Most& most, Tail* tail, Tail* before,
                          bool keep_rest) {
   if (tail->missing && !BeginsWith(bytes, *tail->missing)) {
     return Fail(Code::kInvalid, "a piece of a frame was refused, and has not been written again");
@@ -135,7 +141,7 @@ Result<Taken> TakeFrames(std::string_view bytes, size_t max_frames, Tail* tail, 
       taken.length = bytes.size();
       return taken;
     }
-    if (taken.count > 0 && taken.frames.size() + *length > max_frames) break;
+    if (IsEnough(taken, *length, most)) break;
     const size_t more = *length - begun.size();
     taken.frames.append(begun).append(rest.substr(0, more));
     ++taken.count;
@@ -152,11 +158,15 @@ void Forget(Tail* tail) {
   static_cast<void>(std::exchange(*tail, Tail()));
 }
 
-Result<Taken> TakeBytes(Framing framing, std::string_view bytes, size_t max_frames, Tail* tail,
+Result<Taken> TakeBytes(Framing framing, std::string_view bytes, const Most& most, Tail* tail,
                         Tail* before, bool keep_rest) {
-  CHECK(!bytes.empty() && kFrameHeaderLength + kMaxEntryLength <= max_frames);
-  return framing == Framing::kLines ? TakeLines(bytes, max_frames, tail, before, keep_rest)
-                                    : TakeFrames(bytes, max_frames, tail, before, keep_rest);
+  CHECK(!bytes.empty() && kFrameHeaderLength + kMaxEntryLength <= most.frames && 0 < most.count);
+  Result<Taken> taken = framing == Framing::kLines
+                            ? TakeLines(bytes, most, tail, before, keep_rest)
+                            : TakeFrames(bytes, most, tail, before, keep_rest);
+  // It is kept until it is committed: without the room that a growing string has in reserve.
+  if (taken.has_value()) taken->frames.shrink_to_fit();
+  return taken;
 }
 
 Result<Taken> EndTail(Framing framing, Tail* tail) {

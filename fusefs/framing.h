@@ -6,8 +6,8 @@
 //            (kTooLarge) and discarded through its newline, even if that comes in a later write.
 //   kBundle  entries come framed, as in an entry bundle.
 //
-// What a write takes is a prefix of its bytes: whole entries up to `max_frames` bytes of frames, or
-// up to a line that is too long (so that the error stands for that line alone), else everything.
+// What a write takes is a prefix of its bytes: as many whole entries as a piece may have, or those
+// before a line that is too long (so that the error stands for that line alone), else everything.
 //
 // Where there is no room for a tail, a piece that completes no entry is refused (kBusy). Its line
 // must not become an entry without it. So either it is written again, and the line goes on; or what
@@ -37,6 +37,12 @@ struct Refused {
   logcore::Hash hash;
 };
 
+// What one piece may have at most.
+struct Most {
+  size_t frames = 65537;   // bytes of frames; not less than the longest entry's
+  uint64_t count = 65536;  // entries: the hash of an empty one is much longer than its frame
+};
+
 // What is left over between two writes.
 struct Tail {
   std::string bytes;        // at most a line or frame less its last byte
@@ -57,9 +63,9 @@ struct Taken {
 // Takes bytes (at least one) off the front of `bytes`, and leaves in `tail` what is not whole. If
 // any entry became whole, the tail as it was before is moved to `before`, else `before` is
 // untouched. On an error nothing is taken, except that a line that is too long is discarded.
-// `max_frames` allows for one frame of the longest entry at least. Without `keep_rest` there is no
-// room for a longer tail: what is whole is taken, and bytes that only begin an entry are kBusy.
-logcore::Result<Taken> TakeBytes(Framing framing, std::string_view bytes, size_t max_frames,
+// Without `keep_rest` there is no room for a longer tail: what is whole is taken, and bytes that
+// only begin an entry are kBusy.
+logcore::Result<Taken> TakeBytes(Framing framing, std::string_view bytes, const Most& most,
                                  Tail* tail, Tail* before, bool keep_rest = true);
 
 // Whether bytes are waiting for more of them.

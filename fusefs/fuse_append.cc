@@ -1,6 +1,7 @@
 #include "fusefs/fuse_append.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 
 #include <atomic>
@@ -19,7 +20,11 @@ using logcore::Result;
 using logcore::Sequencer;
 using logcore::Status;
 
-constexpr size_t kLengthWhenFull = 64 * 1024;
+// For a piece while the queue is full: bundles of so much are not cut. With so many who wait, lines
+// come one by one.
+constexpr Most kMostWhenFull{.count = 1024};
+constexpr size_t kManyWaiting = 64;
+constexpr std::chrono::seconds kRestAfter{1};
 
 logcore::Submission MakeSubmission(Piece* piece) {
   logcore::Submission submission;
@@ -66,6 +71,9 @@ class Appends::OpenFile {
     }
   }
 
+  // Whether it does not matter which entries are added together.
+  bool cuts_anywhere() const { return framing_ == Framing::kLines; }
+
   // The tail to be committed by this close, if it is one that ends it.
   Result<std::optional<Piece>> EndTail(pid_t thread) {
     AppendFile::Closer closer{.process = ProcessOf(thread), .killed = IsKilled(thread)};
@@ -91,13 +99,14 @@ void Appends::Open(Request request, Framing framing, fuse_file_info info) {
   const int access = info.flags & O_ACCMODE;
   // Now, as the thread waits for the answer: later it can have ended, and its id be another one's.
   const Process opener = access == O_RDONLY ? Process{} : ProcessOf(request.thread());
-  const auto file = std::make_shared<OpenFile>(AppendFileOptions{.framing = framing,
-                                                                 .receipts = access == O_RDWR,
-                                                                 .opener = opener,
-                                                                 .user = request.user(),
-                                                                 .max_frames = options_.max_frames,
-                                                                 .budget = budget_},
-                                               access != O_RDONLY);
+  const auto file =
+      std::make_shared<OpenFile>(AppendFileOptions{.framing = framing,
+                                                   .receipts = access == O_RDWR,
+                                                   .opener = opener,
+                                                   .user = request.user(),
+                                                   .most = {.frames = options_.max_frames},
+                                                   .budget = budget_},
+                                 access != O_RDONLY);
   info.fh = files_.Add(file);
   info.direct_io = 1;
   info.nonseekable = 1;
@@ -111,9 +120,10 @@ void Appends::Write(Request request, uint64_t handle, std::string_view bytes, in
 
   const bool full = sequencer_->Full();
   if (full && (flags & O_NONBLOCK) != 0) return request.Answer(EAGAIN);
-  if (full) bytes = bytes.substr(0, kLengthWhenFull);
   const bool wait = full || !options_.async;
-  Result<Piece> piece = open->file.Take(bytes, wait);
+  Most most = full ? kMostWhenFull : Most{.frames = options_.max_frames};
+  if (full && open->cuts_anywhere() && kManyWaiting <= parked_.size()) most.count = 1;
+  Result<Piece> piece = open->file.Take(bytes, wait, most);
   if (!piece.has_value()) {
     // Not EAGAIN: poll(2) would not wait.
     if (piece.error().code == logcore::Code::kBusy) return request.Answer(ENOBUFS);
@@ -218,6 +228,17 @@ void Appends::Release(uint64_t handle) {
   const OpenFilePtr open = files_.Remove(handle);
   if (open == nullptr) return;
   if (std::optional<Piece> tail = open->file.OnRelease()) SubmitUnwatched(open, std::move(*tail));
+}
+
+// What short-lived entries took lies between what lives longer, in the arenas of several threads:
+// malloc keeps it all.
+void Appends::Rest() {
+  const Sequencer::Ticket newest = sequencer_->Newest();
+  const auto now = std::chrono::steady_clock::now();
+  if (std::exchange(seen_, newest) != newest) seen_at_ = now;
+  if (rested_ == newest || now - seen_at_ < kRestAfter || !sequencer_->Idle()) return;
+  rested_ = newest;
+  malloc_trim(0);
 }
 
 void Appends::Read(Request request, uint64_t handle, size_t length) {

@@ -11,16 +11,19 @@
 //   read    receipts
 //   poll    POLLOUT while the queue has room, POLLIN while there are receipts
 //
-// A full queue takes no more than 64 KiB of a write, and the answer waits until that is durable:
-// each writer then holds no more memory than it would by waiting outside. What open files keep
-// between two writes has a budget (budget.h): beyond it, bytes that complete no entry are refused
-// with ENOBUFS, and receipts are lost.
+// Memory: a write takes at most 65,536 entries of its bytes. When the queue is full it takes less,
+// and one line if many wait already, and its answer waits until that is durable: each writer then
+// holds no more than it would by waiting outside. What open files keep between two writes has a
+// budget (budget.h): beyond it, bytes that complete no entry are refused with ENOBUFS, and receipts
+// are lost. What a burst has left free is given back to the system when nothing has been appended
+// for a while.
 //
 // Any thread; nothing blocks. Tested by tests/mount (append, writers).
 
 #ifndef FUSEFS_FUSE_APPEND_H_
 #define FUSEFS_FUSE_APPEND_H_
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -55,6 +58,9 @@ class Appends {
   void Poll(Request request, uint64_t handle, fuse_pollhandle* poll_handle);
 
   Parked& parked() { return parked_; }
+  // Gives memory back to the system if something was appended, and nothing for a second since. To
+  // be called now and then, by one thread.
+  void Rest();
 
  private:
   class OpenFile;
@@ -71,6 +77,9 @@ class Appends {
   const Options options_;
   const std::shared_ptr<Budget> budget_ = std::make_shared<Budget>(kBudgetLength);
   Parked parked_;
+  logcore::Sequencer::Ticket seen_ = 0;    // the newest when Rest last looked
+  logcore::Sequencer::Ticket rested_ = 0;  // the newest when memory was last given back
+  std::chrono::steady_clock::time_point seen_at_;
   Table<OpenFile> files_;
 };
 

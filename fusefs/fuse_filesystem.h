@@ -68,11 +68,11 @@ class Filesystem {
   void Statfs(Request& request, fuse_ino_t number);
   void Listxattr(Request& request, fuse_ino_t number, size_t length);
 
-  // For those who wait but are being killed: as of fuse_parked.h.
-  void AnswerKilled();
+  // For those who wait but are being killed, as of fuse_parked.h, and for memory that is not used.
+  void LookAfter();
   bool TakeNews();
-  // In how many milliseconds AnswerKilled should be called at the latest; -1: never.
-  int KilledInterval() const;
+  // In how many milliseconds LookAfter should be called at the latest; -1: never.
+  int LookInterval() const;
 
  private:
   using SnapshotPtr = std::shared_ptr<const logcore::Snapshot>;

@@ -26,7 +26,8 @@ class Sequencer::Impl {
         options_(options),
         publisher_(store, options.checkpoint_interval),
         freer_(store),
-        queue_(std::min<uint64_t>(options.batch_length, store->max_batch_length())),
+        queue_(std::min<uint64_t>(options.batch_length, store->max_batch_length()),
+               options.batch_count),
         committer_([this] { RunCommitter(); }) {}
 
   Ticket Queue(Submission submission) {
@@ -118,6 +119,11 @@ class Sequencer::Impl {
   }
 
   bool publishes_at_once() const { return options_.checkpoint_interval.count() == 0; }
+
+  bool Idle() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return newest_ < FirstUnknownLocked();
+  }
 
   bool Full() const {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -223,15 +229,25 @@ class Sequencer::Impl {
       Fill(work);
       store_->Prepare(&work->batch);
     } catch (const std::bad_alloc&) {
-      work->batch.Clear();  // Who commits fills it.
+      // Who commits prepares it, and fills it if it is empty.
     }
     lock->lock();
     next_ = Next::kPrepared;
   }
 
+  // All of it or, without memory, nothing. What is in the batch is not kept twice.
   static void Fill(Work* work) {
-    for (const Waiting& waiting : work->taken) {
-      work->batch.Append(waiting.submission.frames, waiting.leaf_hashes);
+    try {
+      for (const Waiting& waiting : work->taken) {
+        work->batch.Append(waiting.submission.frames, waiting.leaf_hashes);
+      }
+    } catch (const std::bad_alloc&) {
+      work->batch.Clear();
+      throw;
+    }
+    for (Waiting& waiting : work->taken) {
+      std::string().swap(waiting.submission.frames);
+      std::vector<Hash>().swap(waiting.leaf_hashes);
     }
   }
 
@@ -383,6 +399,9 @@ void Sequencer::WhenPublished(Ticket ticket, std::function<void(const Status&)> 
 }
 bool Sequencer::publishes_at_once() const {
   return impl_->publishes_at_once();
+}
+bool Sequencer::Idle() const {
+  return impl_->Idle();
 }
 bool Sequencer::Full() const {
   return impl_->Full();

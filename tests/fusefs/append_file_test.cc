@@ -148,7 +148,7 @@ TEST_P(EitherFraming, WritesMayCutTheBytesAnywhere) {
 TEST_P(EitherFraming, PiecesStayWithinTheirLength) {
   const Entries entries(5000, "entry");
   const std::string text = Text(entries);
-  AppendFile file({.framing = GetParam(), .max_frames = 70000});
+  AppendFile file({.framing = GetParam(), .most = {.frames = 70000}});
   size_t taken = 0;
   uint64_t count = 0;
   while (taken < text.size()) {
@@ -161,8 +161,12 @@ TEST_P(EitherFraming, PiecesStayWithinTheirLength) {
   }
   EXPECT_EQ(count, entries.size());
   // Entries of no bytes grow by being framed.
-  AppendFile lines({.max_frames = 65537});
+  AppendFile lines({});
   EXPECT_EQ(lines.Take(std::string(100000, '\n'), false)->taken.length, 32768u);
+  // Their hashes are longer still.
+  const Most most{.frames = size_t{1} << 20};
+  EXPECT_EQ(lines.Take(std::string(100000, '\n'), false, most)->taken.count, most.count);
+  EXPECT_EQ(file.Take(text, false, {.count = 1})->taken.count, 1u);
 }
 
 // A write that failed is taken back whole, so that it can be repeated.

@@ -83,11 +83,12 @@ class AppendFileWithBudget : public testing::TestWithParam<Framing> {
   static constexpr size_t kLong = 40'000;
 
   AppendFile* Open(bool receipts = false) {
-    files_.push_back(std::make_unique<AppendFile>(AppendFileOptions{.framing = GetParam(),
-                                                                    .receipts = receipts,
-                                                                    .opener = kOpener,
-                                                                    .max_frames = size_t{1} << 20,
-                                                                    .budget = budget_}));
+    files_.push_back(
+        std::make_unique<AppendFile>(AppendFileOptions{.framing = GetParam(),
+                                                       .receipts = receipts,
+                                                       .opener = kOpener,
+                                                       .most = {.frames = size_t{1} << 20},
+                                                       .budget = budget_}));
     return files_.back().get();
   }
   // An entry as it is written.

@@ -47,6 +47,15 @@ print(0, flush=True)
 time.sleep(1000)
 """
 
+# Writes empty entries, a MiB of them at a time, for SECONDS.
+FLOOD = """
+import os, sys, time
+file, end = os.open(sys.argv[1], os.O_WRONLY), time.monotonic() + float(sys.argv[2])
+empty = (b'\\0\\0' if sys.argv[1].endswith('.bundle') else b'\\n') * (1 << 20)
+while time.monotonic() < end:
+    os.write(file, empty[:1 << 20])
+"""
+
 # Reads the file from the beginning again and again, in small pieces, with THREADS threads.
 READ_ON = """
 import os, sys, threading
@@ -232,6 +241,52 @@ class RefusedTest(BudgetTest):
             self.assert_errno(errno.EINVAL, os.write, descriptor, after)
         self.assert_errno(errno.EINVAL, os.close, descriptor)
         self.assertEqual(self.log.entries(), [b"first"])
+
+
+class FloodTest(MountedTest):
+    """An empty entry costs the daemon a hash of 32 bytes, and more, in several places."""
+    DURING, AFTER = 64 * MIB, 24 * MIB
+
+    def flood(self, *names):
+        writers = [self.python(FLOOD, self.log / name, 1.5) for name in names]
+        most = 0
+        while any(writer.poll() is None for writer in writers):
+            most = max(most, self.memory())
+            time.sleep(0.005)
+        self.assertEqual([writer.returncode for writer in writers], [0] * len(names))
+        self.assertLess(most, self.DURING)
+        harness.wait_for(lambda: self.memory() < self.AFTER, "the memory is given back")
+        self.assert_others_go_on()
+
+    def test_one_writer(self):
+        self.flood("add")
+
+    def test_many_writers(self):
+        self.flood(*["add"] * 48)
+
+    def test_many_writers_of_frames(self):
+        self.flood(*["add.bundle"] * 48)
+
+    def test_more_than_there_is_room_for(self):
+        """Of a full queue each writer gets little; the others have their turns."""
+        self.flood(*["add", "add.bundle"] * 60)
+
+    def test_short_bundles_stay_whole(self):
+        """Also when the queue is full: each write's entries have indexes one after the other."""
+        flood = [self.python(FLOOD, self.log / "add", 1.5) for _ in range(80)]
+        descriptor = os.open(self.log / "add.bundle", os.O_RDWR)
+        frames = b"".join(b"\0\3%03d" % number for number in range(1000))
+        while any(writer.poll() is None for writer in flood):
+            self.assertEqual(os.write(descriptor, frames), len(frames))
+            receipts = b"".join(iter(lambda: os.read(descriptor, 1 << 20), b"")).splitlines()
+            indexes = [int(line.split()[0]) for line in receipts]
+            self.assertEqual(indexes, list(range(indexes[0], indexes[0] + 1000)))
+        os.close(descriptor)
+
+    def test_writers_that_do_not_wait(self):
+        self.log.unmount()
+        self.log = self.mount(self.log.store, "async")
+        self.flood(*["add"] * 24)
 
 
 class StuckTest(MountedTest):
