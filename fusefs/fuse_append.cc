@@ -76,7 +76,8 @@ class Appends::OpenFile {
 
   // The tail to be committed by this close, if it is one that ends it.
   Result<std::optional<Piece>> EndTail(pid_t thread) {
-    AppendFile::Closer closer{.process = ProcessOf(thread), .killed = IsKilled(thread)};
+    AppendFile::Closer closer{.process = ProcessOf(thread, file.opener().id),
+                              .killed = IsKilled(thread)};
     if (!closer.killed && closer.process == file.opener()) {
       const Kind kind = framing_ == Framing::kLines ? Kind::kAdd : Kind::kAddBundle;
       closer.may_hold_another = MayHoldAnother(thread, NodeNumber({.kind = kind}));
@@ -98,7 +99,8 @@ class Appends::OpenFile {
 void Appends::Open(Request request, Framing framing, fuse_file_info info) {
   const int access = info.flags & O_ACCMODE;
   // Now, as the thread waits for the answer: later it can have ended, and its id be another one's.
-  const Process opener = access == O_RDONLY ? Process{} : ProcessOf(request.thread());
+  const Process opener = access == O_RDONLY ? Process{} : ProcessOf(request.thread(), last_opener_);
+  if (opener.known()) last_opener_ = opener.id;
   const auto file =
       std::make_shared<OpenFile>(AppendFileOptions{.framing = framing,
                                                    .receipts = access == O_RDWR,
@@ -131,7 +133,8 @@ void Appends::Write(Request request, uint64_t handle, std::string_view bytes, in
   }
   const size_t length = piece->taken.length;
   // Who wrote it is asked only when there is a tail: most writes leave none.
-  if (open->file.has_tail()) open->file.SetTailWriter(ProcessOf(request.thread()));
+  if (open->file.has_tail())
+    open->file.SetTailWriter(ProcessOf(request.thread(), open->file.opener().id));
   if (piece->taken.count == 0) return request.AnswerWritten(length);
   if (wait) return ParkWrite(std::move(request), open, std::move(*piece));
   SubmitUnwatched(open, std::move(*piece));
@@ -195,8 +198,12 @@ void Appends::Flush(Request request, uint64_t handle) {
     const std::optional<Error> failed = error();
     return failed ? request.Answer(*failed) : request.Answer(0);
   }
-  const Until until = sequencer_->publishes_at_once() ? Until::kPublished : Until::kDurable;
-  AnswerWhen(until, std::move(request), open->newest(), error);
+  if (!sequencer_->publishes_at_once()) {
+    return AnswerWhen(Until::kDurable, std::move(request), open->newest(), error);
+  }
+  // With what others have sequenced meanwhile, if it waits at all: one publication for them all.
+  AnswerWhen(Until::kPublished, std::move(request), open->newest() == 0 ? 0 : sequencer_->Newest(),
+             error);
 }
 
 void Appends::Fsync(Request request, uint64_t handle) {

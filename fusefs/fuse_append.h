@@ -23,6 +23,7 @@
 #ifndef FUSEFS_FUSE_APPEND_H_
 #define FUSEFS_FUSE_APPEND_H_
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -81,6 +82,7 @@ class Appends {
   logcore::Sequencer::Ticket rested_ = 0;  // the newest when memory was last given back
   std::chrono::steady_clock::time_point seen_at_;
   Table<OpenFile> files_;
+  std::atomic<pid_t> last_opener_ = 0;  // whose thread the next one may be
 };
 
 }  // namespace fusefs

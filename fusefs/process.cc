@@ -69,6 +69,13 @@ bool HasSigkill(std::string_view mask) {
   return signals && (*signals >> (SIGKILL - 1) & 1) != 0;
 }
 
+// Whether the thread is one of that process. Costs a twentieth of reading /proc: permission to send
+// a signal, which is not sent, is asked for after that.
+bool IsIn(pid_t thread, pid_t process) {
+  if (thread <= 0 || process <= 0) return false;
+  return syscall(SYS_tgkill, process, thread, 0) == 0 || errno == EPERM;
+}
+
 // Of a process alone, not of another thread than its first, is there a pidfd: unknown else.
 Process ProcessWithId(pid_t id) {
   const int fd = id <= 0 ? -1 : static_cast<int>(syscall(SYS_pidfd_open, id, 0));
@@ -81,17 +88,15 @@ Process ProcessWithId(pid_t id) {
 
 }  // namespace
 
-Process ProcessOf(pid_t thread) {
-  // Most writers have no other thread than their first, and this costs half of reading /proc.
-  if (const Process process = ProcessWithId(thread); process.known()) return process;
+Process ProcessOf(pid_t thread, pid_t guess) {
+  if (IsIn(thread, thread)) return ProcessWithId(thread);
+  if (IsIn(thread, guess)) return ProcessWithId(guess);
   const std::string status = ReadProc(thread, "status");
   return ProcessWithId(ParseNumber<pid_t>(Field(status, "Tgid"), 10).value_or(0));
 }
 
 bool IsOfAnother(pid_t thread, const Process& process) {
-  if (thread <= 0 || !process.known() || thread == process.id) return false;
-  // The id is a process's own. Permission to send a signal is asked for after that.
-  return syscall(SYS_tgkill, thread, thread, 0) == 0 || errno == EPERM;
+  return process.known() && thread != process.id && IsIn(thread, thread);
 }
 
 bool IsKilled(pid_t thread) {

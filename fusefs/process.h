@@ -29,9 +29,9 @@ struct Process {
   bool operator==(const Process&) const = default;
 };
 
-// The process (thread group) of a thread; unknown if it cannot be told. Reads /proc if it is not
-// the first thread of its process.
-Process ProcessOf(pid_t thread);
+// The process (thread group) of a thread; unknown if it cannot be told. Reads /proc only if it is
+// neither the first thread of its process nor one of the process that is guessed.
+Process ProcessOf(pid_t thread, pid_t guess = 0);
 // Whether the thread belongs to another process than this one, as far as that is seen without
 // /proc.
 bool IsOfAnother(pid_t thread, const Process& process);

@@ -41,7 +41,12 @@ class Ended {
 TEST(Process, OfAThread) {
   const Process self = ProcessOf(getpid());
   EXPECT_EQ(self.id, getpid());
-  std::thread([&] { EXPECT_EQ(ProcessOf(gettid()), self); }).join();
+  std::thread([&] {
+    for (const pid_t guess : {0, -1, getpid(), gettid(), getppid(), 0x7fffffff}) {
+      EXPECT_EQ(ProcessOf(gettid(), guess), self) << guess;
+    }
+  }).join();
+  EXPECT_EQ(ProcessOf(getpid(), getppid()), self);
   for (const pid_t none : {0, -1, 0x7fffffff}) EXPECT_FALSE(ProcessOf(none).known()) << none;
 }
 
