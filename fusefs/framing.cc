@@ -24,21 +24,24 @@ void AppendFrame(std::string* frames, std::string_view begin, std::string_view e
   frames->append(end);
 }
 
+Refused RefusedBytes(std::string_view bytes, bool cut = true) {
+  return {.length = bytes.size(), .hash = logcore::Sha256({bytes}), .cut = cut};
+}
+
 // The tail after a write: what was not whole of it. With nothing whole, bytes are added in place,
-// so that a line that comes byte by byte costs no more than one that does not.
-void KeepTail(std::string_view rest, const Taken& taken, Tail* tail, Tail* before) {
-  if (taken.count == 0) {
+// so that a line that comes byte by byte costs no more than one that does not. `first`: the bytes
+// up to the end of the first entry; `cut`: the write may have ended inside of one.
+void KeepTail(std::string_view rest, std::string_view first, bool cut, Tail* tail, Tail* before) {
+  if (first.empty()) {
     tail->bytes.append(rest);
     tail->discarding = false;
     tail->missing.reset();
     return;
   }
   *before = std::exchange(*tail, Tail());
+  before->missing.reset();
+  if (HasBytes(*before) || cut) before->missing = RefusedBytes(first, cut);
   tail->bytes = rest;
-}
-
-Refused RefusedBytes(std::string_view bytes) {
-  return {.length = bytes.size(), .hash = logcore::Sha256({bytes})};
 }
 
 // Whether the piece is full before a frame of so many bytes.
@@ -77,8 +80,9 @@ Result<Taken> TakeLines(std::string_view bytes, const Most& most, Tail* tail, Ta
   if (tail->end && BeginsWith(bytes, *tail->end)) return TooLong();
   tail->end.reset();
   if (tail->missing && !BeginsWith(bytes, *tail->missing)) {
+    const bool cut = tail->missing->cut;
     Forget(tail);
-    tail->discarding = true;
+    tail->discarding = cut;
   }
 
   Taken taken;
@@ -88,6 +92,8 @@ Result<Taken> TakeLines(std::string_view bytes, const Most& most, Tail* tail, Ta
     if (newline == bytes.npos) return taken;
   }
   std::string_view begun = tail->bytes;  // what the first line began with
+  std::string_view first;                // up to its end
+  const bool cut = bytes.back() != '\n';
   while (taken.length < bytes.size()) {
     const std::string_view rest = bytes.substr(taken.length);
     const size_t newline = rest.find('\n');
@@ -101,17 +107,17 @@ Result<Taken> TakeLines(std::string_view bytes, const Most& most, Tail* tail, Ta
     if (newline == rest.npos) {
       if (!keep_rest && taken.length == 0) return NoRoom(bytes, tail);
       if (!keep_rest) break;
-      KeepTail(rest, taken, tail, before);
+      KeepTail(rest, first, cut, tail, before);
       taken.length = bytes.size();
       return taken;
     }
     if (IsEnough(taken, kFrameHeaderLength + length, most)) break;
     AppendFrame(&taken.frames, begun, line);
-    ++taken.count;
     begun = {};
     taken.length += line.size() + 1;
+    if (++taken.count == 1) first = bytes.substr(0, taken.length);
   }
-  KeepTail({}, taken, tail, before);
+  KeepTail({}, first, cut, tail, before);
   return taken;
 }
 
@@ -131,24 +137,25 @@ Result<Taken> TakeFrames(std::string_view bytes, const Most& most, Tail* tail, T
   }
   Taken taken;
   std::string_view begun = tail->bytes;
+  std::string_view first;
   while (taken.length < bytes.size()) {
     const std::string_view rest = bytes.substr(taken.length);
     const std::optional<size_t> length = FrameLength(begun, rest);
     if (!length || begun.size() + rest.size() < *length) {
       if (!keep_rest && taken.length == 0) return NoRoom(bytes, tail);
       if (!keep_rest) break;
-      KeepTail(rest, taken, tail, before);
+      KeepTail(rest, first, true, tail, before);
       taken.length = bytes.size();
       return taken;
     }
     if (IsEnough(taken, *length, most)) break;
     const size_t more = *length - begun.size();
     taken.frames.append(begun).append(rest.substr(0, more));
-    ++taken.count;
     begun = {};
     taken.length += more;
+    if (++taken.count == 1) first = bytes.substr(0, taken.length);
   }
-  KeepTail({}, taken, tail, before);
+  KeepTail({}, first, taken.length < bytes.size(), tail, before);
   return taken;
 }
 

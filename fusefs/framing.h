@@ -12,7 +12,8 @@
 // Where there is no room for a tail, a piece that completes no entry is refused (kBusy). Its line
 // must not become an entry without it. So either it is written again, and the line goes on; or what
 // comes instead is discarded through its newline, as is what the line began with. Frames have no
-// marks: after a refused piece nothing is taken (kInvalid) until it is written again.
+// marks: after a refused piece nothing is taken (kInvalid) until it is written again. So it is with
+// a write whose entries could not be committed, if it began or ended inside of an entry.
 //
 // Pure; any thread. Tested by tests/fusefs/append_file_test.cc.
 
@@ -31,10 +32,11 @@ namespace fusefs {
 
 enum class Framing { kLines, kBundle };
 
-// Bytes that were refused. Some programs write the same bytes again after an error.
+// Bytes that were refused, or the first of them. Some programs write them again after an error.
 struct Refused {
   size_t length = 0;
   logcore::Hash hash;
+  bool cut = true;  // What comes after them may not begin an entry.
 };
 
 // What one piece may have at most.
@@ -50,7 +52,8 @@ struct Tail {
   // The end of a line that was too long, up to and with its newline, as far as it stood in the
   // write that was refused: without the line's beginning, which is gone, it would become an entry.
   std::optional<Refused> end;
-  // A piece for which there was no room: without it the entry that has begun is not whole.
+  // A piece for which there was no room, or whose entries could not be committed: without it the
+  // entry that has begun is not whole.
   std::optional<Refused> missing;
 };
 
@@ -61,10 +64,10 @@ struct Taken {
 };
 
 // Takes bytes (at least one) off the front of `bytes`, and leaves in `tail` what is not whole. If
-// any entry became whole, the tail as it was before is moved to `before`, else `before` is
-// untouched. On an error nothing is taken, except that a line that is too long is discarded.
-// Without `keep_rest` there is no room for a longer tail: what is whole is taken, and bytes that
-// only begin an entry are kBusy.
+// any entry became whole, `before` is the tail to go on with if they cannot be committed, else
+// `before` is untouched. On an error nothing is taken, except that a line that is too long is
+// discarded. Without `keep_rest` there is no room for a longer tail: what is whole is taken, and
+// bytes that only begin an entry are kBusy.
 logcore::Result<Taken> TakeBytes(Framing framing, std::string_view bytes, const Most& most,
                                  Tail* tail, Tail* before, bool keep_rest = true);
 

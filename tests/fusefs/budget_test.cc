@@ -1,4 +1,5 @@
-// What open files may keep together: the budget, and an AppendFile that has used it up.
+// What open files may keep together: the budget, and an AppendFile that has used it up; and what is
+// left of entries of which a piece was refused, for want of room here or on the disk.
 
 #include "fusefs/budget.h"
 
@@ -184,6 +185,52 @@ TEST_P(AppendFileWithBudget, ARefusedPieceLeavesNoHalfEntry) {
     refuse();
     EXPECT_FALSE(file->OnRelease().has_value());
   }
+}
+
+// The write whose entries could not be committed began inside of an entry, or ended in one.
+TEST_P(AppendFileWithBudget, AFailedWriteLeavesNoHalfEntry) {
+  const std::string text = Text("one") + Text("two") + Text("three");
+  const size_t two_end = Text("one").size() * 2;
+  for (const size_t begun : {0, 2}) {
+    for (const size_t cut : {0, 1}) {
+      AppendFile* const file = Open();
+      if (begun != 0) {
+        ASSERT_TRUE(file->Take(text.substr(0, begun), true).has_value());
+      }
+      const auto failed = file->Take(text.substr(begun, two_end - begun + cut), true);
+      ASSERT_TRUE(failed.has_value());
+      file->Settle(*failed, Fail(Code::kNoSpace, "full"));
+      const auto next = file->Take(text.substr(two_end + cut) + Text("next"), true);
+      if (GetParam() == Framing::kBundle && begun + cut != 0) {
+        ASSERT_FALSE(next.has_value());
+        EXPECT_EQ(next.error().code, Code::kInvalid);
+        continue;
+      }
+      ASSERT_TRUE(next.has_value());
+      std::string whole;
+      if (cut == 0) logcore::AppendFrame(&whole, "three");
+      logcore::AppendFrame(&whole, "next");
+      EXPECT_EQ(next->taken.frames, whole) << begun << " " << cut;
+      file->Settle(*next, Appended{});
+      EXPECT_FALSE(file->OnRelease().has_value());
+    }
+  }
+}
+
+// Nor if nothing comes: the line's end could not be committed.
+TEST_P(AppendFileWithBudget, TheBeginningOfAnEntryWhoseEndFailedIsNone) {
+  AppendFile* const file = Open();
+  const std::string text = Text("begun and ended");
+  ASSERT_TRUE(file->Take(text.substr(0, 5), true).has_value());
+  const auto failed = file->Take(text.substr(5), true);
+  ASSERT_TRUE(failed.has_value());
+  file->Settle(*failed, Fail(Code::kNoSpace, "full"));
+  if (GetParam() == Framing::kLines) {
+    EXPECT_FALSE(file->OnClose({.process = kOpener}).value().has_value());
+  } else {
+    EXPECT_FALSE(file->OnClose({.process = kOpener}).has_value());
+  }
+  EXPECT_FALSE(file->OnRelease().has_value());
 }
 
 TEST_P(AppendFileWithBudget, EveryEndOfATailMakesRoom) {
