@@ -15,7 +15,7 @@
 // marks: after a refused piece nothing is taken (kInvalid) until it is written again. So it is with
 // a write whose entries could not be committed, if it began or ended inside of an entry.
 //
-// Pure; any thread. Tested by tests/fusefs/append_file_test.cc.
+// Pure; any thread. Tested by tests/fusefs/append_file_test.cc and budget_test.cc.
 
 #ifndef FUSEFS_FRAMING_H_
 #define FUSEFS_FRAMING_H_

@@ -18,7 +18,7 @@
 // are lost. What a burst has left free is given back to the system when nothing has been appended
 // for a while.
 //
-// Any thread; nothing blocks. Tested by tests/mount (append, writers).
+// Any thread; nothing blocks. Tested by tests/mount (append, closes, greedy, writers).
 
 #ifndef FUSEFS_FUSE_APPEND_H_
 #define FUSEFS_FUSE_APPEND_H_
