@@ -130,7 +130,7 @@ TEST_P(AppendFileWithBudget, RefusesTheHalfAndTakesWhatIsWhole) {
 
 // A piece of an entry is refused: written again when there is room, the entry is whole.
 TEST_P(AppendFileWithBudget, ARefusedPieceCanBeWrittenAgain) {
-  for (const size_t begun : {0, 100}) {
+  for (const size_t begun : {size_t{0}, size_t{100}}) {
     AppendFile* const greedy = Open();
     ASSERT_TRUE(greedy->Take(Half(), true).has_value());
     AppendFile* const file = Open();
@@ -156,7 +156,7 @@ TEST_P(AppendFileWithBudget, ARefusedPieceCanBeWrittenAgain) {
 // What comes instead of a refused piece does not make an entry with what was before it.
 TEST_P(AppendFileWithBudget, ARefusedPieceLeavesNoHalfEntry) {
   ASSERT_TRUE(Open()->Take(Half(), true).has_value());
-  for (const size_t begun : {0, 100}) {
+  for (const size_t begun : {size_t{0}, size_t{100}}) {
     AppendFile* const file = Open();
     const auto refuse = [&] {
       if (begun != 0) {
@@ -191,8 +191,8 @@ TEST_P(AppendFileWithBudget, ARefusedPieceLeavesNoHalfEntry) {
 TEST_P(AppendFileWithBudget, AFailedWriteLeavesNoHalfEntry) {
   const std::string text = Text("one") + Text("two") + Text("three");
   const size_t two_end = Text("one").size() * 2;
-  for (const size_t begun : {0, 2}) {
-    for (const size_t cut : {0, 1}) {
+  for (const size_t begun : {size_t{0}, size_t{2}}) {
+    for (const size_t cut : {size_t{0}, size_t{1}}) {
       AppendFile* const file = Open();
       if (begun != 0) {
         ASSERT_TRUE(file->Take(text.substr(0, begun), true).has_value());
