@@ -342,15 +342,17 @@ void Filesystem::Removexattr(Request& request, fuse_ino_t number, const char* na
   request.Answer(std::string_view(name).starts_with("system.") && !owns ? EPERM : 0);
 }
 
-void Filesystem::AnswerKilled() {
-  if (appends_ != nullptr) appends_->parked().AnswerKilled();
+void Filesystem::LookAfter() {
+  if (appends_ == nullptr) return;
+  appends_->parked().AnswerKilled();
+  appends_->Rest();
 }
 
 bool Filesystem::TakeNews() {
   return appends_ != nullptr && appends_->parked().TakeNews();
 }
 
-int Filesystem::KilledInterval() const {
+int Filesystem::LookInterval() const {
   if (appends_ == nullptr) return -1;
   const bool interrupted = appends_->parked().has_interrupted();
   return static_cast<int>((interrupted ? kKilledInterval : kClosingInterval).count());
