@@ -87,6 +87,7 @@ class Auditor {
       return Judge(tl::unexpected<Error>(config.error()));
     }
     vkey_ = config->vkey;
+    is_backup_ = !config->home;
     if (options_.vkey && *options_.vkey != *vkey_) {
       Damaged("config", "names another verifier key, " + vkey_->ToString());
       vkey_ = options_.vkey;
@@ -116,7 +117,7 @@ class Auditor {
       return {};
     }
     Status slots;
-    for (int i = 0; i < kAttempts; ++i) {
+    for (int i = 0; i < kAttempts && !is_backup_; ++i) {  // In a backup only the newest one counts.
       slots = (*file)->CheckBothSlots();
       if (slots.has_value() || slots.error().code != Code::kCorrupt) break;
     }
@@ -355,7 +356,7 @@ class Auditor {
   // ---- journal and lock, see journal_audit.h.
 
   Status AuditJournal() {
-    const Status status = CheckJournal(disk_, *files_, published_.head, entries_sound_);
+    const Status status = CheckJournal(disk_, *files_, published_.head, entries_sound_, is_backup_);
     const bool is_unknown = !status.has_value() && status.error().code == Code::kBusy;
     if (is_unknown && !damages_.empty()) return {};  // What was found is to be told.
     return Judge(status);
@@ -368,6 +369,7 @@ class Auditor {
   bool cannot_go_on_ = false;
 
   std::optional<VerifierKey> vkey_;
+  bool is_backup_ = false;
   Published published_;
   std::shared_ptr<const LogFiles> files_;
   std::unique_ptr<Snapshot> snapshot_;

@@ -35,7 +35,6 @@ Status CheckBaseSlots(const File& journal) {
 // Where the chain ends, in `state`.
 Status FollowJournal(const File& journal, const LogFiles& files, const TreeHead& published,
                      bool has_sound_entries, LogState* state) {
-  RETURN_IF_ERROR(CheckBaseSlots(journal));
   ASSIGN_OR_RETURN(const Base base, ReadBase(journal, std::nullopt));
   const JournalReader reader(&journal, &files, base);
   *state = base.state;
@@ -103,7 +102,7 @@ Status CheckHead(const File& lock, const std::string& boot_id, const PublishedFi
 }  // namespace
 
 Status CheckJournal(Disk* disk, const LogFiles& files, const TreeHead& published,
-                    bool has_sound_entries) {
+                    bool has_sound_entries, bool is_backup) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk->Open("journal", Access::kRead));
   ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, disk->Open("lock", Access::kRead));
   RETURN_IF_ERROR(CheckHeadLength(*lock));
@@ -116,12 +115,17 @@ Status CheckJournal(Disk* disk, const LogFiles& files, const TreeHead& published
     ASSIGN_OR_RETURN(const std::optional<Head> head, ReadHead(*lock));
     if (i == 0) first = head;
     LogState state;
-    Status status = FollowJournal(*journal, files, published, has_sound_entries, &state);
-    if (status.has_value()) status = files.CheckLengths(state.end);
+    Status status = is_backup ? Status() : CheckBaseSlots(*journal);
+    if (status.has_value()) {
+      status = FollowJournal(*journal, files, published, has_sound_entries, &state);
+    }
+    if (status.has_value()) {
+      status = is_backup ? files.CheckReach(state.end) : files.CheckLengths(state.end);
+    }
     if (status.has_value()) {
       ASSIGN_OR_RETURN(const PublishedFile::Slot slot, checkpoint->Read());
       status = CheckComplete(slot, state);
-      if (status.has_value()) status = CheckHead(*lock, boot_id, slot, state);
+      if (status.has_value() && !is_backup) status = CheckHead(*lock, boot_id, slot, state);
     }
     if (status.has_value() || status.error().code != Code::kCorrupt) return status;
     // A record is in the journal before it is in the files, and stays there alone if its writer

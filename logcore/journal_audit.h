@@ -16,10 +16,11 @@ namespace logcore {
 
 // The first damage there is: kCorrupt or kNotFound, with the file's name. A store that is being
 // appended to moves while it is read: what looks wrong is looked at again. The published root is
-// compared if `has_sound_entries`. kBusy if a commit is under way, or its writer died in it, and
-// all that does not fit may be due to that.
+// compared if `has_sound_entries`. A backup (backup_files.h) has no head, its files may go on, and
+// of its base slots only the newest counts. kBusy if a commit is under way, or its writer died in
+// it, and all that does not fit may be due to that.
 Status CheckJournal(Disk* disk, const LogFiles& files, const TreeHead& published,
-                    bool has_sound_entries);
+                    bool has_sound_entries, bool is_backup);
 
 }  // namespace logcore
 

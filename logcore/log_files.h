@@ -157,6 +157,9 @@ class LogFiles {
   Result<bool> ReadOutside(const LogEnd& end, const Outside& outside, char* out) const;
   // Removes what was written so after the end, durably.
   Status CutAfter(const LogEnd& end);
+  // Makes every file end where `end` says, durably. Only for a backup (backup_files.h), whose files
+  // hold nothing after that that was ever said to be there.
+  Status CutAll(const LogEnd& end);
   // CutAfter, by whichever process, gives back what was reserved.
   void ForgetReserved() { segments_.ForgetReserved(); }
 
@@ -180,6 +183,8 @@ class LogFiles {
   Status CheckLengths(const LogEnd& end) const;
   // The same, but what WriteOutside writes may be there.
   Status CheckLengthsBeforeCut(const LogEnd& end) const;
+  // kCorrupt unless every file goes on to where `end` says, or further.
+  Status CheckReach(const LogEnd& end) const;
 
  private:
   struct FileEnd;
@@ -192,6 +197,7 @@ class LogFiles {
   // Where the frames after `end` begin in the segment they go to.
   Result<uint64_t> NextPlace(const LogEnd& end) const;
   Status CheckLengths(const LogEnd& end, const std::string& may_go_on) const;
+  Result<std::vector<std::string>> FilesAfter(const LogEnd& end) const;
 
   Disk* const disk_;
   Segments segments_;

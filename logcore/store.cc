@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "logcore/audit.h"
+#include "logcore/backup_files.h"
 #include "logcore/bytes.h"
 #include "logcore/check.h"
 #include "logcore/checkpoint.h"
@@ -31,6 +32,17 @@ Status WriteNewFile(Disk* disk, const std::string& name, unsigned mode, std::str
   ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk->Create(name, mode));
   RETURN_IF_ERROR(file->WriteAt(0, bytes));
   return file->Sync();
+}
+
+// In place of what is there, if anything is: a power cut leaves the one or the other. What was cut
+// short in here is put aside.
+Status ReplaceFile(Disk* disk, const std::string& name, unsigned mode, std::string_view bytes) {
+  const std::string fresh = name + ".new";
+  const Status stale = disk->Rename(fresh, name + ".old");
+  if (!stale.has_value() && stale.error().code != Code::kNotFound) return stale;
+  RETURN_IF_ERROR(WriteNewFile(disk, fresh, mode, bytes));
+  RETURN_IF_ERROR(disk->Rename(fresh, name));
+  return disk->SyncDirectory("");
 }
 
 std::string PrintHome(const std::optional<StoreHome>& home) {
@@ -68,52 +80,16 @@ Result<std::string> TakeLine(std::string_view* text, std::string_view name) {
   return std::string(line.substr(name.size() + 1));
 }
 
-Result<SignerKey> ReadKey(Disk* disk, const StoreConfig& config) {
-  ASSIGN_OR_RETURN(const Disk::FileInfo info, disk->Info("key"));
-  if ((info.mode & 077) != 0) {
-    return Fail(Code::kDenied, "key: others can read it; make it 0600 (and think about a new one)");
-  }
-  ASSIGN_OR_RETURN(std::string text, ReadTextFile(disk, "key"));
-  const size_t length = text.find('\n');
-  Result<SignerKey> key = SignerKey::Parse(std::string_view(text).substr(0, length));
-  const bool is_line = length + 1 == text.size();
-  WipeSecret(&text);
-  if (!is_line) return Fail(Code::kCorrupt, "key: is not one line");
-  if (!key.has_value()) return Within("key", key.error());
-  if (key->verifier() != config.vkey) {
-    return Fail(Code::kCorrupt, "key: is not the key of " + config.vkey.ToString());
-  }
-  return key;
-}
-
 Result<StoreHome> HomeHere(Disk* disk) {
   ASSIGN_OR_RETURN(std::string filesystem, disk->FilesystemId());
   ASSIGN_OR_RETURN(const Disk::FileInfo lock, disk->Info("lock"));
   return StoreHome{std::move(filesystem), lock.inode, lock.birth};
 }
 
-Status CheckAtHome(Disk* disk, const StoreConfig& config) {
-  if (config.home) {
-    ASSIGN_OR_RETURN(const StoreHome here, HomeHere(disk));
-    const StoreHome& home = *config.home;
-    if (here.filesystem == home.filesystem && here.lock_inode == home.lock_inode &&
-        (home.lock_birth == 0 || here.lock_birth == home.lock_birth)) {
-      return {};
-    }
-  }
-  return Fail(Code::kReadOnly,
-              "it is a copy, or was restored: mount it ro, or see tlogfs adopt --help");
-}
-
 Status InitJournal(Disk* disk, const Base& base) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk->Create("journal", 0600));
   // Real zeros: syncing a record must not have to write the file's own metadata.
-  const std::string zeros(std::min<uint64_t>(base.journal_length, 1 << 20), '\0');
-  for (uint64_t offset = 0; offset < base.journal_length;) {
-    const uint64_t length = std::min<uint64_t>(zeros.size(), base.journal_length - offset);
-    RETURN_IF_ERROR(journal->WriteAt(offset, std::string_view(zeros).substr(0, length)));
-    offset += length;
-  }
+  RETURN_IF_ERROR(WriteZeros(journal.get(), 0, base.journal_length));
   RETURN_IF_ERROR(journal->WriteAt(0, EncodeBase(base)));
   return journal->Sync();
 }
@@ -211,6 +187,10 @@ Result<StoreConfig> Store::ReadConfig(Disk* disk) {
   }
   RETURN_IF_ERROR(format);
   if (*format != kFormat) return Fail(Code::kInvalid, "format: not one that this version knows");
+  return ReadUnfinishedConfig(disk);
+}
+
+Result<StoreConfig> Store::ReadUnfinishedConfig(Disk* disk) {
   ASSIGN_OR_RETURN(const std::string text, ReadTextFile(disk, "config"));
   std::string_view rest = text;
   ASSIGN_OR_RETURN(const std::string origin, TakeLine(&rest, "origin"));
@@ -225,9 +205,55 @@ Result<StoreConfig> Store::ReadConfig(Disk* disk) {
   return Fail(Code::kCorrupt, "config: is not as it was written");
 }
 
+Result<SignerKey> Store::ReadKey(Disk* disk, const StoreConfig& config) {
+  ASSIGN_OR_RETURN(const Disk::FileInfo info, disk->Info("key"));
+  if ((info.mode & 077) != 0) {
+    return Fail(Code::kDenied, "key: others can read it; make it 0600 (and think about a new one)");
+  }
+  ASSIGN_OR_RETURN(std::string text, ReadTextFile(disk, "key"));
+  const size_t length = text.find('\n');
+  Result<SignerKey> key = SignerKey::Parse(std::string_view(text).substr(0, length));
+  const bool is_line = length + 1 == text.size();
+  WipeSecret(&text);
+  if (!is_line) return Fail(Code::kCorrupt, "key: is not one line");
+  if (!key.has_value()) return Within("key", key.error());
+  if (key->verifier() != config.vkey) {
+    return Fail(Code::kCorrupt, "key: is not the key of " + config.vkey.ToString());
+  }
+  return key;
+}
+
 Status Store::CheckKey(Disk* disk, const StoreConfig& config) {
   RETURN_IF_ERROR(ReadKey(disk, config));
   return {};
+}
+
+Status Store::CheckAtHome(Disk* disk, const StoreConfig& config) {
+  if (config.home) {
+    ASSIGN_OR_RETURN(const StoreHome here, HomeHere(disk));
+    const StoreHome& home = *config.home;
+    if (here.filesystem == home.filesystem && here.lock_inode == home.lock_inode &&
+        (home.lock_birth == 0 || here.lock_birth == home.lock_birth)) {
+      return {};
+    }
+  }
+  return Fail(Code::kReadOnly,
+              "it is a copy, or was restored: mount it ro, or see tlogfs adopt --help");
+}
+
+Status Store::WriteConfig(Disk* disk, const StoreConfig& config) {
+  return ReplaceFile(disk, "config", 0644, PrintConfig(config));
+}
+
+Status Store::WriteKey(Disk* disk, const SignerKey& key) {
+  std::string line = key.ToString() + "\n";
+  const Status written = ReplaceFile(disk, "key", 0600, line);
+  WipeSecret(&line);
+  return written;
+}
+
+Status Store::WriteFormat(Disk* disk) {
+  return ReplaceFile(disk, "format", 0644, kFormat);
 }
 
 Store::Store(StoreConfig config) : config_(std::move(config)) {}
@@ -276,6 +302,10 @@ Result<Published> Store::BelievablePublished(Disk* disk) const {
   ASSIGN_OR_RETURN(PublishedFile::Slot slot, std::move(read));
   ASSIGN_OR_RETURN(const std::string boot_id, disk->BootId());
   if (slot.boot_id != boot_id && slot.boot_id != std::string(16, '\0')) {
+    if (!config_.home) {
+      return Fail(Code::kBusy,
+                  "the machine went down while it was backed up: let tlogfs backup run again");
+    }
     return Fail(Code::kBusy,
                 "the machine went down while it was written: mount it once for "
                 "writing, then ro");
@@ -316,6 +346,13 @@ Status Store::Adopt(Disk* disk, std::string_view newest, const StoreOptions& opt
   ASSIGN_OR_RETURN(StoreConfig config, ReadConfig(disk));
   const Result<Checkpoint> checkpoint = OpenCheckpoint(newest, config.vkey);
   if (!checkpoint.has_value()) return Within("the newest checkpoint", checkpoint.error());
+  std::unique_ptr<BackupLock> alone;  // No run of a backup may go on while its files are a store's.
+  if (!config.home) {
+    ASSIGN_OR_RETURN(alone, BackupLock::Take(disk));
+    ASSIGN_OR_RETURN(config, ReadConfig(disk));  // Another adoption may have been first.
+    RETURN_IF_ERROR(ReadKey(disk, config));
+    if (!config.home) RETURN_IF_ERROR(PrepareAdoption(disk, checkpoint->head));
+  }
   // What `lock` says counts at home, where a failed sync or a living writer may have left it.
   const Status home = CheckAtHome(disk, config);
   if (!home.has_value() && home.error().code != Code::kReadOnly) return home;
@@ -332,12 +369,7 @@ Status Store::Adopt(Disk* disk, std::string_view newest, const StoreOptions& opt
   // Who copied it need not have synced it.
   RETURN_IF_ERROR(store.SyncAll(disk));
   ASSIGN_OR_RETURN(config.home, HomeHere(disk));
-  // What an adoption left that was cut short is put aside.
-  const Status stale = disk->Rename("config.new", "config.old");
-  if (!stale.has_value() && stale.error().code != Code::kNotFound) return stale;
-  RETURN_IF_ERROR(WriteNewFile(disk, "config.new", 0644, PrintConfig(config)));
-  RETURN_IF_ERROR(disk->Rename("config.new", "config"));
-  return disk->SyncDirectory("");
+  return WriteConfig(disk, config);
 }
 
 Result<std::shared_ptr<const Snapshot>> Store::Latest() {

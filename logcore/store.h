@@ -118,10 +118,20 @@ class Store {
   // newest that anybody saw) is shown to be covered by it. Recovers it and reads all of it.
   static Status Adopt(Disk* disk, std::string_view newest, const StoreOptions& options);
 
-  // Reads `config` alone.
+  // Reads `format` and `config` alone.
   static Result<StoreConfig> ReadConfig(Disk* disk);
-  // Whether `key` is the one that `config` names.
+  // kReadOnly unless this is where `config` says that the store takes appends.
+  static Status CheckAtHome(Disk* disk, const StoreConfig& config);
+  // kNotFound, kDenied, and kCorrupt if `key` is not the one that `config` names.
+  static Result<SignerKey> ReadKey(Disk* disk, const StoreConfig& config);
   static Status CheckKey(Disk* disk, const StoreConfig& config);
+
+  // For who makes a backup (backup.h): `config` of what is not a store before it has its `format`,
+  // and writing these files, durably: each replaces the one that is there, if any, as a whole.
+  static Result<StoreConfig> ReadUnfinishedConfig(Disk* disk);
+  static Status WriteConfig(Disk* disk, const StoreConfig& config);
+  static Status WriteKey(Disk* disk, const SignerKey& key);
+  static Status WriteFormat(Disk* disk);
 
   ~Store();
 

@@ -418,12 +418,7 @@ Status Writer::MarkIncomplete() {
   ASSIGN_OR_RETURN(const auto held, Held::Take(&publish_mutex_, lock_.get(), kPublish));
   ASSIGN_OR_RETURN(PublishedFile::Slot slot, published_->Read());
   slot.boot_id = boot_id_;
-  for (int i = 0; i < 2; ++i) {
-    slot.published.sequence += 1;
-    RETURN_IF_ERROR(published_->Write(slot));
-    RETURN_IF_ERROR(published_->Sync());
-  }
-  return {};
+  return published_->WriteBoth(&slot);
 }
 
 }  // namespace logcore

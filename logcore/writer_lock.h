@@ -1,4 +1,5 @@
-// The locks of `lock`, as Writer (writer.h) takes them.
+// The locks of `lock`: four as Writer (writer.h) takes them, and one for who changes a backup
+// (backup_files.h), which has no writer.
 
 #ifndef LOGCORE_WRITER_LOCK_H_
 #define LOGCORE_WRITER_LOCK_H_
@@ -12,7 +13,7 @@
 
 namespace logcore {
 
-enum LockNumber : int { kTurnstile = 0, kCommit = 1, kPublish = 2, kBase = 3 };
+enum LockNumber : int { kTurnstile = 0, kCommit = 1, kPublish = 2, kBase = 3, kBackup = 4 };
 
 // One of the locks, with its mutex; released by the destructor.
 class Held {
