@@ -38,12 +38,18 @@ struct CheckCommand {
   std::optional<std::string> vkey;
 };
 
+struct BackupCommand {
+  std::string store;
+  std::string destination;
+};
+
 struct AdoptCommand {
   std::string store;
   std::string newest;  // a file, or "-" for the standard input
 };
 
-using Command = std::variant<ShowText, InitCommand, MountCommand, CheckCommand, AdoptCommand>;
+using Command =
+    std::variant<ShowText, InitCommand, MountCommand, CheckCommand, BackupCommand, AdoptCommand>;
 
 logcore::Result<Command> ParseCommandLine(const std::vector<std::string>& args);
 

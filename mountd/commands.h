@@ -13,6 +13,7 @@ namespace mountd {
 logcore::Result<int> Init(const InitCommand& command, Environment& environment);
 logcore::Result<int> Mount(const MountCommand& command, Environment& environment);
 logcore::Result<int> Check(const CheckCommand& command, Environment& environment);
+logcore::Result<int> Backup(const BackupCommand& command, Environment& environment);
 logcore::Result<int> Adopt(const AdoptCommand& command, Environment& environment);
 
 }  // namespace mountd

@@ -1,5 +1,3 @@
-#include <boost/filesystem/operations.hpp>
-#include <boost/filesystem/path.hpp>
 #include <ostream>
 
 #include "logcore/checkpoint.h"
@@ -7,12 +5,12 @@
 #include "logcore/store.h"
 #include "mountd/commands.h"
 #include "mountd/small_file.h"
+#include "mountd/store_directory.h"
 
 namespace mountd {
 namespace {
 
 using logcore::Code;
-using logcore::Disk;
 using logcore::Fail;
 using logcore::Result;
 using logcore::SignerKey;
@@ -33,20 +31,6 @@ Result<SignerKey> ReadKey(const std::string& file, const std::string& origin) {
     return Fail(Code::kInvalid, file + ": the key is " + name + "'s, the origin is " + origin);
   }
   return key;
-}
-
-// Makes the directory, if it is not there yet, so that a power cut does not lose it again.
-Status MakeStoreDirectory(const std::string& store) {
-  namespace fs = boost::filesystem;
-  boost::system::error_code error;
-  if (fs::exists(store, error)) return {};
-  fs::path path = fs::system_complete(store, error).lexically_normal();
-  path.remove_trailing_separator();
-  if (path.filename() == ".") path.remove_filename().remove_trailing_separator();
-  ASSIGN_OR_RETURN(const std::unique_ptr<Disk> parent,
-                   logcore::OpenPosixDisk(path.parent_path().string()));
-  RETURN_IF_ERROR(parent->MakeDirectory(path.filename().string(), 0755));
-  return parent->SyncDirectory("");
 }
 
 }  // namespace

@@ -33,6 +33,9 @@ struct Runner {
   Result<int> operator()(const InitCommand& command) const { return Init(command, environment); }
   Result<int> operator()(const MountCommand& command) const { return Mount(command, environment); }
   Result<int> operator()(const CheckCommand& command) const { return Check(command, environment); }
+  Result<int> operator()(const BackupCommand& command) const {
+    return Backup(command, environment);
+  }
   Result<int> operator()(const AdoptCommand& command) const { return Adopt(command, environment); }
 };
 
