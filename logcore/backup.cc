@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -247,36 +250,43 @@ class Copy {
 
   // The rows after the older backup's that say something of an entry below the new size.
   Status CopyTimes(uint64_t* count) {
-    ASSIGN_OR_RETURN(std::unique_ptr<File> opened,
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> from,
+                     Of(kTheStore, source_->Open(kTimesName, Access::kRead)));
+    ASSIGN_OR_RETURN(std::unique_ptr<File> to,
                      Of(kTheBackup, dest_->Open(kTimesName, Access::kReadWrite)));
-    GrowingFile file(std::move(opened), *count * kTimeRowLength);
-    ASSIGN_OR_RETURN(const std::string rows, Of(kTheStore, ReadTimes(*count)));
-    *count += rows.size() / kTimeRowLength;
-    RETURN_IF_ERROR(Of(kTheBackup, file.Append(rows)));
+    GrowingFile file(std::move(to), *count * kTimeRowLength);
+    std::optional<TimeRow> last;
+    if (*count != 0) {
+      ASSIGN_OR_RETURN(last, Of(kTheStore, ReadTimeRow(*from, *count - 1)));
+    }
+    while (true) {
+      ASSIGN_OR_RETURN(const std::optional<TimeRow> row,
+                       Of(kTheStore, ReadTimeAfter(*from, *count, last)));
+      if (!row) break;
+      RETURN_IF_ERROR(Of(kTheBackup, file.Append(EncodeTimeRow(*row))));
+      last = row;
+      *count += 1;
+    }
     RETURN_IF_ERROR(Of(kTheBackup, file.Flush()));
     return Of(kTheBackup, file.Join());
   }
 
-  Result<std::string> ReadTimes(uint64_t number) const {
-    ASSIGN_OR_RETURN(const std::unique_ptr<File> times, source_->Open(kTimesName, Access::kRead));
-    ASSIGN_OR_RETURN(const uint64_t length, times->Length());
-    TimeRow last{.first = 0, .second = -1};
-    if (number != 0) {
-      ASSIGN_OR_RETURN(last, ReadTimeRow(*times, number - 1));
+  // Row `number`, which follows `last`; nothing if that is the newest entry's.
+  Result<std::optional<TimeRow>> ReadTimeAfter(const File& times, uint64_t number,
+                                               const std::optional<TimeRow>& last) const {
+    std::optional<TimeRow> row;
+    ASSIGN_OR_RETURN(const uint64_t length, times.Length());
+    if ((number + 1) * kTimeRowLength <= length) {
+      ASSIGN_OR_RETURN(row, ReadTimeRow(times, number));
+      if (snapshot_->size() <= row->first) row.reset();
     }
-    std::string rows;
-    for (; number < length / kTimeRowLength; ++number) {
-      ASSIGN_OR_RETURN(const TimeRow row, ReadTimeRow(*times, number));
-      if (snapshot_->size() <= row.first) break;
-      if (row.second <= last.second || (number == 0 ? row.first != 0 : row.first <= last.first)) {
-        return FailCorrupt(kTimesName, number * kTimeRowLength,
-                           "does not go on from the row before");
-      }
-      rows += EncodeTimeRow(row);
-      last = row;
+    if (!row) {
+      if (snapshot_->size() == 0) return row;
+      if (last && last->second == snapshot_->published().time) return row;
+      return FailCorrupt(kTimesName, number * kTimeRowLength, "the newest entry's row is missing");
     }
-    if (snapshot_->size() == 0 || last.second == snapshot_->published().time) return rows;
-    return FailCorrupt(kTimesName, number * kTimeRowLength, "the newest entry's row is not there");
+    if (last ? last->first < row->first && last->second < row->second : row->first == 0) return row;
+    return FailCorrupt(kTimesName, number * kTimeRowLength, "does not go on from the row before");
   }
 
   Disk* const source_;

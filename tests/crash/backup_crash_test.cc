@@ -2,7 +2,8 @@
 // an older backup the process is killed, in the midst of a write too, or the power is cut, or the
 // operation fails. What is left is the older backup or the new one: CheckBackup (backups.h) reads,
 // audits, adopts it, and runs once more. And the test of the test: without any of its syncs, a run
-// must be found out.
+// must be found out. Not there, as without it a reader has to wait, no more: the sync between the
+// two slots of `checkpoint` that say that a run is not finished, and the one before.
 //
 //   TLOGFS_BACKUP_ROUNDS=10000 backup_crash_test --gtest_filter=*FromCrash*    and ..._SEED
 
@@ -102,50 +103,60 @@ TEST(BackupCrashTest, EveryOperationAcrossASegment) {
   CrashInGrowth({65536, 65540}, 1, 2);
 }
 
-// One that was cut short is followed by others that are, and the log grows meanwhile.
-TEST(BackupCrashTest, FromCrashToCrash) {
-  const Moments moments = GrowTo({3, 250, 251, 258, 900, 901, 1500});
-  for (uint64_t seed = FromEnvironment("TLOGFS_BACKUP_SEED", 1), rounds = 0;
-       rounds < FromEnvironment("TLOGFS_BACKUP_ROUNDS", 150); ++seed, ++rounds) {
-    SimRandom random(seed);
-    SimDisk disk;
-    MustBackUp(*moments[0], &disk);
-    // What was cut off, and then not synced, cannot be cut off once more: a filesystem that forgets
-    // a length after a failed sync has failed altogether.
-    disk.Observe([&disk](const SimOperation& operation) {
-      if (operation.kind == SimKind::kCut) disk.FailNone();
-    });
-    size_t done = 0;
-    bool cut = false;
+// One that was cut short is followed by others that are, and the log grows meanwhile. `disk` is to
+// be empty.
+void RunFromCrashToCrash(const Moments& moments, uint64_t seed, SimDisk* disk) {
+  SimRandom random(seed);
+  MustBackUp(*moments[0], disk);
+  // What was cut off, and then not synced, cannot be cut off once more: a filesystem that forgets a
+  // length after a failed sync has failed altogether.
+  disk->Observe([disk](const SimOperation& operation) {
+    if (operation.kind == SimKind::kCut) disk->FailNone();
+  });
+  size_t done = 0;
+  bool cut = false;
+  for (size_t next = 1; next < moments.size();) {
+    disk->CrashAt(disk->operations() + 1 + random.Below(80), random.Below(3));
+    if (random.OneIn(4)) {
+      disk->FailOperation(disk->operations() + 1 + random.Below(80), Code::kIo,
+                          static_cast<SimDisk::Outcome>(random.Below(3)));
+    }
+    bool crashed = false;
     try {
-      for (size_t next = 1; next < moments.size();) {
-        disk.CrashAt(disk.operations() + 1 + random.Below(80), random.Below(3));
-        if (random.OneIn(4)) {
-          disk.FailOperation(disk.operations() + 1 + random.Below(80), Code::kIo,
-                             static_cast<SimDisk::Outcome>(random.Below(3)));
-        }
-        bool crashed = false;
-        try {
-          const auto source = moments[next]->Clone();
-          crashed = !RunBackup(source->disk(), &disk).has_value();
-        } catch (const SimCrash&) {
-          crashed = true;
-        }
-        disk.CrashAt(0);
-        disk.FailNone();
-        if (!crashed) {
-          cut = false;
-          done = next;
-        } else if (random.OneIn(2)) {
-          cut = true;
-          disk.CutPower(random.Next());
-        }
-        // What is there is one that was tried since the last that was done.
-        Possible possible{.worlds = {}, .may_be_busy = cut};
-        for (size_t i = done; i <= next; ++i) possible.worlds.push_back(moments[i].get());
-        CheckBackup(disk, possible, random.Next());
-        if (!crashed || random.OneIn(3)) ++next;
-      }
+      const auto source = moments[next]->Clone();
+      crashed = !RunBackup(source->disk(), disk).has_value();
+    } catch (const SimCrash&) {
+      crashed = true;
+    }
+    disk->CrashAt(0);
+    disk->FailNone();
+    if (!crashed) {
+      cut = false;
+      done = next;
+    } else if (random.OneIn(2)) {
+      cut = true;
+      disk->CutPower(random.Next());
+    }
+    // What is there is one that was tried since the last that was done.
+    Possible possible{.worlds = {}, .may_be_busy = cut};
+    for (size_t i = done; i <= next; ++i) possible.worlds.push_back(moments[i].get());
+    CheckBackup(*disk, possible, random.Next());
+    if (!crashed || random.OneIn(3)) ++next;
+  }
+}
+
+Moments LongLife() {
+  return GrowTo({3, 250, 251, 258, 900, 901, 1500});
+}
+
+TEST(BackupCrashTest, FromCrashToCrash) {
+  const Moments moments = LongLife();
+  const uint64_t first = FromEnvironment("TLOGFS_BACKUP_SEED", 1);
+  const uint64_t rounds = FromEnvironment("TLOGFS_BACKUP_ROUNDS", 150);
+  for (uint64_t seed = first; seed < first + rounds; ++seed) {
+    SimDisk disk;
+    try {
+      RunFromCrashToCrash(moments, seed, &disk);
     } catch (const Violation& violation) {
       FAIL() << "seed " << seed << ": " << violation.what();
     }
@@ -289,26 +300,53 @@ SimDisk::Predicate Sync(const std::string& name) {
 SimDisk::Predicate Write(const std::string& name) {
   return SimDisk::Matching(SimKind::kWrite, name);
 }
-// A run marks its process when it says in `checkpoint` that it is not finished: what follows is
-// step 3 and later.
-bool Track(const SimOperation& operation) {
-  if (operation.kind == SimKind::kWrite && operation.name == "checkpoint" &&
-      operation.bytes.find(logcore::kCompleteBoot) > 100) {
-    *operation.mark = 1;
-  }
-  return false;
-}
-SimDisk::Predicate Before(SimDisk::Predicate chosen) {
-  return [=](const SimOperation& operation) { return *operation.mark == 0 && chosen(operation); };
-}
-SimDisk::Predicate After(SimDisk::Predicate chosen) {
-  return [=](const SimOperation& operation) { return *operation.mark == 1 && chosen(operation); };
+bool IsLogFile(const SimOperation& operation) {
+  const std::string_view name = operation.name;
+  return name.starts_with("entries/") || name.starts_with("hashes/") || name == "times";
 }
 bool IsComplete(const SimOperation& operation) {
   return operation.bytes.find(logcore::kCompleteBoot) < 100;
 }
 
+// What a run is about, in its SimOperation::mark.
+enum Mark : uint64_t {
+  kUnfinished = 1,  // It has said so: what follows is step 3 and later, or settling.
+  kComplete = 2,    // The same.
+  kWroteLog = 4,    // after kUnfinished
+  kHasCut = 8,      // It is settling what another one has left, and about to sync that.
+  kInBoth = 16,     // It has said kUnfinished in both slots.
+};
+
+// Keeps the mark, after all that looks at it. Chooses nothing.
+bool Track(const SimOperation& operation) {
+  uint64_t& mark = *operation.mark;
+  const bool is_write = operation.kind == SimKind::kWrite;
+  if (is_write && operation.name == "checkpoint") {
+    const bool in_both = !IsComplete(operation) && (mark & kUnfinished) != 0;
+    mark = IsComplete(operation) ? kComplete : kUnfinished;
+    if (in_both) mark |= kInBoth;
+  }
+  if (is_write && IsLogFile(operation)) mark |= kWroteLog;
+  mark &= ~uint64_t{kHasCut};
+  if (operation.kind == SimKind::kCut) mark |= kHasCut;
+  return false;
+}
+SimDisk::Predicate And(SimDisk::Predicate first, SimDisk::Predicate second) {
+  return [=](const SimOperation& operation) { return first(operation) && second(operation); };
+}
+SimDisk::Predicate Marked(Mark bit, bool on = true) {
+  return [=](const SimOperation& operation) { return ((*operation.mark & bit) != 0) == on; };
+}
+SimDisk::Predicate Before(SimDisk::Predicate chosen) {
+  return And(Marked(kUnfinished, false), std::move(chosen));
+}
+SimDisk::Predicate After(SimDisk::Predicate chosen) {
+  return And(Marked(kUnfinished), std::move(chosen));
+}
 std::vector<Sabotage> Sabotages() {
+  const auto settling = [](SimDisk::Predicate chosen) {
+    return And(Marked(kWroteLog, false), After(std::move(chosen)));
+  };
   return {
       {"first: sync of config", Sync("config.new")},
       {"first: sync of format", Sync("format.new")},
@@ -320,33 +358,49 @@ std::vector<Sabotage> Sabotages() {
       {"blocks: sync of the frames", Before(Sync("entries/0"))},
       {"blocks: sync of the index", Before(Sync("entries/0.index"))},
       {"blocks: sync of hashes/0", Before(Sync("hashes/0"))},
-      {"syncs of checkpoint", Sync("checkpoint")},
+      {"unfinished: write of it",
+       And(Write("checkpoint"),
+           [](const SimOperation& operation) { return !IsComplete(operation); })},
+      {"unfinished: sync of it in the second slot", And(Marked(kInBoth), Sync("checkpoint"))},
       {"joint: sync of the frames", After(Sync("entries/0"))},
       {"joint: sync of the index", After(Sync("entries/0.index"))},
       {"joint: sync of hashes/0", After(Sync("hashes/0"))},
       {"joint: sync of hashes/1", After(Sync("hashes/1"))},
       {"sync of times", Sync("times")},
-      {"sync of the base slot", Sync("journal")},
-      {"write of the base slot", After(Write("journal"))},
-      {"saying that it is not finished",
-       [](const SimOperation& operation) {
-         return Write("checkpoint")(operation) && !IsComplete(operation);
-       }},
-      {"saying that it is complete",
-       [](const SimOperation& operation) {
-         return Write("checkpoint")(operation) && IsComplete(operation);
-       }},
+      {"base: write of the slot", After(And(Marked(kWroteLog), Write("journal")))},
+      {"base: sync of the slot", After(And(Marked(kWroteLog), Sync("journal")))},
+      {"complete: write of it", And(Write("checkpoint"), IsComplete)},
+      {"complete: sync of it", And(Marked(kComplete), Sync("checkpoint"))},
+      {"settling: write of the base slot", settling(Write("journal"))},
+      {"settling: writes of the blocks",
+       After(And(Write("*"),
+                 [](const SimOperation& operation) {
+                   return IsLogFile(operation) && operation.offset % logcore::kBlockLength == 0 &&
+                          operation.bytes.size() < logcore::kBlockLength;
+                 }))},
+      {"settling: cutting off the rest", After(SimDisk::Matching(SimKind::kCut, "*"))},
+      {"settling: syncs of that", And(Marked(kHasCut), Sync("*"))},
   };
 }
 
 int Search(const Sabotage& sabotage) {
+  const auto prepare = [&sabotage](SimDisk* disk) {
+    disk->Ignore(sabotage.chosen);
+    disk->Delay(Track, 1);
+  };
   try {
-    for (uint64_t seed = 1; seed <= 6; ++seed) {
+    const Moments life = LongLife();
+    for (uint64_t seed = 1; seed <= 200; ++seed) {
+      for (uint64_t i = 0; i < 5; ++i) {
+        SimDisk disk;
+        prepare(&disk);
+        RunFromCrashToCrash(life, 5 * seed + i, &disk);
+      }
+      if (3 < seed) continue;
       for (const Growth& growth : {Growth{5, 255}, {200, 700}, {300, 2000}}) {
         const Moments moments = GrowTo({growth.from, growth.to});
         SimDisk disk;
-        disk.Ignore(sabotage.chosen);
-        disk.Delay(Track, 1);
+        prepare(&disk);
         CrashEverywhere(disk, {.worlds = {moments[0].get()}, .may_be_none = true}, 8, seed);
         MustBackUp(*moments[0], &disk);
         CheckDone(disk, *moments[0], seed);
