@@ -10,7 +10,7 @@
 //   2. checkpoint := unfinished, both slots, each synced
 //   3. what comes into that block, and the rows of times; synced. The base slot keeps the old bytes
 //   4. the other base slot := the new end; synced
-//   5. the other slot of checkpoint := the new one, complete; synced
+//   5. checkpoint := the new one, complete, as in 2
 //
 // Between 2 and 5 a power cut may leave a backup that readers refuse (kBusy) until the next run, or
 // an adoption, has put it right (SettleBackup). A first backup has no `format`, and so is no store,

@@ -151,6 +151,7 @@ Status WriteBackupBase(Disk* disk, const Base& base) {
   return journal->Sync();
 }
 
+// In both slots: if one is damaged, readers find the same backup by the other.
 Status MarkBackupComplete(Disk* disk, Published published) {
   ASSIGN_OR_RETURN(const std::unique_ptr<PublishedFile> file,
                    PublishedFile::Open(disk, Access::kReadWrite));
@@ -158,10 +159,10 @@ Status MarkBackupComplete(Disk* disk, Published published) {
   if (!newest.has_value() && newest.error().code != Code::kCorrupt) {
     return tl::unexpected<Error>(newest.error());
   }
-  published.sequence = newest.has_value() ? newest->published.sequence + 1 : 1;
+  published.sequence = newest.has_value() ? newest->published.sequence : 0;
   RETURN_IF_ERROR(file->Sync());  // as above
-  RETURN_IF_ERROR(file->Write({std::move(published), std::string(kCompleteBoot)}));
-  return file->Sync();
+  PublishedFile::Slot slot{std::move(published), std::string(kCompleteBoot)};
+  return file->WriteBoth(&slot);
 }
 
 // A base that is newer than what is published may be in the page cache alone, if its sync failed.

@@ -292,23 +292,17 @@ Status Store::OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool
 }
 
 Result<Published> Store::BelievablePublished(Disk* disk) const {
+  const std::string remedy =
+      config_.home ? "mount it once for writing, then ro" : "let tlogfs backup run once more";
   Result<PublishedFile::Slot> read = published_->Read();
   if (!read.has_value() && read.error().code == Code::kCorrupt) {
     // A power cut may tear both slots. A writer knows whether there was one, and refuses if not.
-    return Fail(Code::kBusy, read.error().message +
-                                 "; if the machine went down, mount it once for "
-                                 "writing, then ro");
+    return Fail(Code::kBusy, read.error().message + "; if the machine went down, " + remedy);
   }
   ASSIGN_OR_RETURN(PublishedFile::Slot slot, std::move(read));
   ASSIGN_OR_RETURN(const std::string boot_id, disk->BootId());
-  if (slot.boot_id != boot_id && slot.boot_id != std::string(16, '\0')) {
-    if (!config_.home) {
-      return Fail(Code::kBusy,
-                  "the machine went down while it was backed up: let tlogfs backup run again");
-    }
-    return Fail(Code::kBusy,
-                "the machine went down while it was written: mount it once for "
-                "writing, then ro");
+  if (slot.boot_id != boot_id && slot.boot_id != kCompleteBoot) {
+    return Fail(Code::kBusy, "the machine went down while it was written: " + remedy);
   }
   return std::move(slot.published);
 }

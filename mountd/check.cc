@@ -60,7 +60,7 @@ Result<int> Check(const CheckCommand& command, Environment& environment) {
       environment.err << context << ": " << kHotCopy << "\n";
     } else if (report->went_down) {
       environment.err << context << ": the machine went down while it was written: "
-                      << (IsBackup(disk->get()) ? "let tlogfs backup run again"
+                      << (IsBackup(disk->get()) ? "let tlogfs backup run once more"
                                                 : "mount it once for writing, and check it again")
                       << "\n";
     }

@@ -60,7 +60,8 @@ uint64_t CrashEverywhere(const SimDisk& prepared, const Possible& possible, uint
   const uint64_t before = disk->operations();
   disk->Observe([&](const SimOperation& operation) {
     SCOPED_TRACE(std::string(SimKindName(operation.kind)) + " " + std::string(operation.name));
-    CrashHere(*disk, operation, possible, ways, seed);
+    // What `checkpoint` says must fit to the base slot, whatever is left of both its slots.
+    CrashHere(*disk, operation, possible, operation.name == "checkpoint" ? 6 * ways : ways, seed);
   });
   MustBackUp(*possible.worlds.back(), disk.get());
   disk->Observe(nullptr);
@@ -94,7 +95,7 @@ TEST(BackupCrashTest, EveryOperation) {
   uint64_t seed = 0;
   for (const Growth& growth :
        {Growth{0, 1}, {1, 2}, {5, 255}, {255, 256}, {200, 257}, {256, 600}, {300, 2000}}) {
-    CrashInGrowth(growth, 12, ++seed);
+    CrashInGrowth(growth, 6, ++seed);
   }
 }
 
@@ -361,7 +362,7 @@ std::vector<Sabotage> Sabotages() {
       {"unfinished: write of it",
        And(Write("checkpoint"),
            [](const SimOperation& operation) { return !IsComplete(operation); })},
-      {"unfinished: sync of it in the second slot", And(Marked(kInBoth), Sync("checkpoint"))},
+      {"unfinished: sync of it in both slots", And(Marked(kInBoth), Sync("checkpoint"))},
       {"joint: sync of the frames", After(Sync("entries/0"))},
       {"joint: sync of the index", After(Sync("entries/0.index"))},
       {"joint: sync of hashes/0", After(Sync("hashes/0"))},
@@ -391,12 +392,12 @@ int Search(const Sabotage& sabotage) {
   try {
     const Moments life = LongLife();
     for (uint64_t seed = 1; seed <= 200; ++seed) {
-      for (uint64_t i = 0; i < 5; ++i) {
+      for (uint64_t i = 0; i < 2; ++i) {
         SimDisk disk;
         prepare(&disk);
-        RunFromCrashToCrash(life, 5 * seed + i, &disk);
+        RunFromCrashToCrash(life, 2 * seed + i, &disk);
       }
-      if (3 < seed) continue;
+      if (12 < seed) continue;
       for (const Growth& growth : {Growth{5, 255}, {200, 700}, {300, 2000}}) {
         const Moments moments = GrowTo({growth.from, growth.to});
         SimDisk disk;
@@ -417,7 +418,9 @@ int Search(const Sabotage& sabotage) {
 }
 
 TEST(BackupSabotageTest, WhatIsLeftOutIsFound) {
+  const char* wanted = std::getenv("TLOGFS_SABOTAGE");
   for (const Sabotage& sabotage : Sabotages()) {
+    if (wanted != nullptr && sabotage.name.find(wanted) == std::string::npos) continue;
     // In a process of its own: who is deceived may rightly stop in a CHECK.
     const pid_t child = fork();
     ASSERT_NE(child, -1);

@@ -228,6 +228,40 @@ TEST(BackupTest, RefusesADamagedBackup) {
   ExpectRefused(*moments[1], &older, Code::kCorrupt, "the backup: entries/0");
 }
 
+// All but what means nothing in a backup: `lock`, the older base slot and the hole in the journal.
+// Both slots of checkpoint say the same.
+TEST(BackupTest, TheAuditFindsRot) {
+  const Moments moments = GrowTo({40, 700});
+  SimDisk disk;
+  Expect([&] {
+    for (const auto& moment : moments) MustBackUp(*moment, &disk);
+  });
+  const std::map<std::string, std::pair<uint64_t, uint64_t>> begin_and_end = {
+      {"config", {0, disk.Cached("config").size()}},
+      {"key", {0, disk.Cached("key").size()}},
+      {"journal", {kBaseSlotLength, kBaseSlotLength + 4096}},
+      {"checkpoint", {0, disk.Cached("checkpoint").size()}},
+      {"entries/0", {0, disk.Cached("entries/0").size()}},
+      {"entries/0.index", {0, disk.Cached("entries/0.index").size()}},
+      {"hashes/0", {0, disk.Cached("hashes/0").size()}},
+      {"hashes/1", {0, disk.Cached("hashes/1").size()}},
+      {"times", {0, disk.Cached("times").size()}}};
+  for (const auto& [name, range] : begin_and_end) {
+    const std::string bytes = disk.Cached(name);
+    for (uint64_t i = range.first; i < range.second; i += 1 + bytes.size() / 200) {
+      SCOPED_TRACE(name + " at byte " + std::to_string(i));
+      const auto rotten = disk.Clone();
+      const char byte = static_cast<char>(bytes[i] ^ 4);
+      rotten->Rot(name, i, {&byte, 1});
+      const auto auditor = rotten->NewProcess();
+      const auto report = Audit(auditor.get(), {});
+      ASSERT_TRUE(report.has_value()) << report.error().message;
+      EXPECT_EQ(report->damages.empty(), name == "checkpoint");
+      EXPECT_EQ(report->head.size, name == "config" ? report->head.size : 700u);
+    }
+  }
+}
+
 // ---- One at a time
 
 TEST(BackupTest, WaitsForAnotherRunAndForAnAdoption) {
@@ -258,7 +292,7 @@ TEST(BackupTest, GivesBackWhatItTookOfAFullDisk) {
   Expect([&] { MustBackUp(*moments[0], &disk); });
   const auto before = Bytes(disk);
   const uint64_t used = disk.UsedBytes();
-  for (const uint64_t more : {4096, 40960, 200'000}) {
+  for (const uint64_t more : {4096u, 40960u, 200000u}) {
     disk.SetCapacity(used + more);
     const auto source = moments[1]->Clone();
     const auto report = RunBackup(source->disk(), &disk);
