@@ -13,7 +13,7 @@
 
 namespace logcore {
 
-enum LockNumber : int { kTurnstile = 0, kCommit = 1, kPublish = 2, kBase = 3, kBackup = 4 };
+enum LockNumber : int { kTurnstile = 0, kCommit = 1, kPublish = 2, kBase = 3, kBackup = 5 };
 
 // One of the locks, with its mutex; released by the destructor.
 class Held {
