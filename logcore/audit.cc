@@ -81,19 +81,20 @@ class Auditor {
   }
 
   Status AuditConfig() {
-    const Result<StoreConfig> config = Store::ReadConfig(disk_);
+    const Result<StoreConfig> config = ReadStoreConfig(disk_);
     if (!config.has_value()) {
       cannot_go_on_ = true;
       return Judge(tl::unexpected<Error>(config.error()));
     }
     origin_ = config->origin;
     vkey_ = config->vkey;
+    is_backup_ = !config->home;
     if (options_.vkey && *options_.vkey != *vkey_) {
       Damaged("config", "names another verifier key, " + vkey_->ToString());
       vkey_ = options_.vkey;
     }
     // It may well be kept elsewhere, or from us; but what is there must be it.
-    const Status key = Store::CheckKey(disk_, *config);
+    const Status key = CheckStoreKey(disk_, *config);
     if (!key.has_value() &&
         (key.error().code == Code::kNotFound || key.error().code == Code::kDenied)) {
       return {};
@@ -118,7 +119,7 @@ class Auditor {
       return {};
     }
     Status slots;
-    for (int i = 0; i < kAttempts; ++i) {
+    for (int i = 0; i < kAttempts && !is_backup_; ++i) {  // In a backup only the newest one counts.
       slots = (*file)->CheckBothSlots();
       if (slots.has_value() || slots.error().code != Code::kCorrupt) break;
     }
@@ -137,7 +138,7 @@ class Auditor {
     ASSIGN_OR_RETURN(const std::optional<JournalAuditOptions> options, OptionsOfJournal());
     if (!options) return {};
     Result<CommittedLog> log = RehearseMending(disk_, *options);
-    if (!log.has_value()) {  // A file of the writer's that is not there is for AuditJournal to tell.
+    if (!log.has_value()) {  // AuditJournal tells of a file that is not there.
       const bool is_told_later = IsDamage(log.error()) || log.error().code == Code::kDenied;
       return is_told_later ? Status() : tl::unexpected<Error>(log.error());
     }
@@ -380,7 +381,7 @@ class Auditor {
   // Nothing, and the damage is noted, if `lock` is missing.
   Result<std::optional<JournalAuditOptions>> OptionsOfJournal() {
     std::optional<JournalAuditOptions> options;
-    const Result<bool> is_at_home = Store::IsAtHome(disk_);
+    const Result<bool> is_at_home = IsAtHome(disk_);
     if (!is_at_home.has_value() && is_at_home.error().code == Code::kNotFound) {
       Damaged("lock", "is missing");
       return options;
@@ -389,6 +390,7 @@ class Auditor {
     options = JournalAuditOptions{.published = published_.head,
                                   .has_sound_entries = entries_sound_ && damages_.empty(),
                                   .is_at_home = *is_at_home,
+                                  .is_backup = is_backup_,
                                   .gap_limit = options_.gap_limit};
     return options;
   }
@@ -432,6 +434,7 @@ class Auditor {
 
   std::string origin_;
   std::optional<VerifierKey> vkey_;
+  bool is_backup_ = false;
   Published published_;
   std::unique_ptr<StagedDisk> mended_;  // what it would be after an opening, if that differs
   CommittedLog committed_;

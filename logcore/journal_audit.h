@@ -24,6 +24,9 @@ struct JournalAuditOptions {
   TreeHead published;
   bool has_sound_entries = true;  // Only then is the published root compared.
   bool is_at_home = true;         // Else `lock` may have been copied at another time.
+  // A backup (backup_files.h) has no head, its files may go on, and of its base slots only the
+  // newest counts. What adopting it would give is not rehearsed.
+  bool is_backup = false;
   uint64_t gap_limit = kNoGapLimit;
 };
 
@@ -38,9 +41,9 @@ struct CommittedLog {
 Result<CommittedLog> RehearseMending(Disk* disk, const JournalAuditOptions& options);
 
 // The first damage there is: kCorrupt or kNotFound, with the file's name. A store that is being
-// appended to moves while it is read: what looks wrong is looked at again, and the log is null if it
-// moves all the time. kBusy if a commit is under way, or its writer died in it, and all that does
-// not fit may be due to that.
+// appended to moves while it is read: what looks wrong is looked at again, and the log is null if
+// it moves all the time. kBusy if a commit is under way, or its writer died in it, and all that
+// does not fit may be due to that.
 Result<CommittedLog> CheckJournal(Disk* disk, const LogFiles& files,
                                   const JournalAuditOptions& options);
 

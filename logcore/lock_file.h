@@ -1,4 +1,5 @@
-// The file `lock`: the locks that Writer (writer.h) takes, and the head (journal.h).
+// The file `lock`: the locks that Writer (writer.h) takes, one for a run of a backup
+// (backup_files.h), which has no writer, and the head (journal.h).
 //
 // The head may be read without a lock: it can look torn then, for the moment of one small write.
 //
@@ -18,7 +19,7 @@
 
 namespace logcore {
 
-enum LockNumber : int { kTurnstile = 0, kCommit = 1, kPublish = 2, kBase = 3 };
+enum LockNumber : int { kTurnstile = 0, kCommit = 1, kPublish = 2, kBase = 3, kBackup = 5 };
 
 // One of the locks, with its mutex; released by the destructor.
 class Held {

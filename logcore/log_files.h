@@ -165,6 +165,9 @@ class LogFiles {
   Result<bool> ReadOutside(const LogEnd& end, const Outside& outside, char* out) const;
   // Removes what was written so after the end, durably.
   Status CutAfter(const LogEnd& end);
+  // Makes every file end where `end` says, durably. Only for a backup (backup_files.h), whose files
+  // hold nothing after that that was ever said to be there.
+  Status CutAll(const LogEnd& end);
   // CutAfter, by whichever process, gives back what was reserved.
   void ForgetReserved() { segments_.ForgetReserved(); }
 
@@ -212,6 +215,7 @@ class LogFiles {
   Gap GapAfter(const LogEnd& end, uint64_t place) const;
   Status CheckGap(const LogEnd& end) const;
   Status CheckLengths(const LogEnd& end, const std::string& may_go_on) const;
+  Result<std::vector<std::string>> FilesAfter(const LogEnd& end) const;
 
   Disk* const disk_;
   const uint64_t gap_limit_;

@@ -177,4 +177,13 @@ Status PublishedFile::Write(const Slot& slot) {
   return file_->WriteAt(SlotOffset(slot.published.sequence), bytes);
 }
 
+Status PublishedFile::WriteBoth(Slot* slot) {
+  for (int i = 0; i < 2; ++i) {
+    slot->published.sequence += 1;
+    RETURN_IF_ERROR(Write(*slot));
+    RETURN_IF_ERROR(Sync());
+  }
+  return {};
+}
+
 }  // namespace logcore

@@ -53,6 +53,9 @@ class PublishedFile {
   Result<bool> IsNewer(uint64_t sequence) const;
   // Writes the older slot.
   Status Write(const Slot& slot);
+  // Writes one slot after the other, and syncs each: a power cut tears one at most, and what the
+  // slots held before cannot come back. The sequence goes up by two.
+  Status WriteBoth(Slot* slot);
   Status Sync() { return file_->Sync(); }
 
  private:

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <sstream>
 #include <utility>
 
 #include "logcore/audit.h"
+#include "logcore/backup_files.h"
 #include "logcore/bytes.h"
 #include "logcore/check.h"
 #include "logcore/checkpoint.h"
@@ -21,104 +21,10 @@
 namespace logcore {
 namespace {
 
-constexpr std::string_view kFormat = "tlogfs store 3\n";
-constexpr size_t kMaxTextFileLength = 4096;
-
-Result<std::string> ReadTextFile(Disk* disk, const std::string& name) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk->Open(name, Access::kRead));
-  std::string text(kMaxTextFileLength, '\0');
-  ASSIGN_OR_RETURN(const size_t length, file->ReadAt(0, text.data(), text.size()));
-  text.resize(length);
-  return text;
-}
-
-Status WriteNewFile(Disk* disk, const std::string& name, unsigned mode, std::string_view bytes) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk->Create(name, mode));
-  RETURN_IF_ERROR(file->WriteAt(0, bytes));
-  return file->Sync();
-}
-
-std::string PrintHome(const std::optional<StoreHome>& home) {
-  if (!home) return "none";
-  return home->filesystem + " " + std::to_string(home->lock_inode) + " " +
-         std::to_string(home->lock_birth);
-}
-
-// Nothing for what PrintHome never gives.
-std::optional<std::optional<StoreHome>> ParseHome(const std::string& text) {
-  std::optional<StoreHome> home;
-  if (text == PrintHome(home)) return home;
-  std::istringstream words(text);
-  home.emplace();
-  words >> home->filesystem >> home->lock_inode >> home->lock_birth;
-  if (PrintHome(home) != text) return std::nullopt;
-  return home;
-}
-
-std::string PrintConfig(const StoreConfig& config) {
-  const std::string lines = "origin " + config.origin + "\nvkey " + config.vkey.ToString() +
-                            "\nhome " + PrintHome(config.home) + "\n";
-  return lines + "sha256 " + HexEncode(Sha256({lines}).view()) + "\n";
-}
-
-// Takes the line "<name> <value>\n" off the front of `text`.
-Result<std::string> TakeLine(std::string_view* text, std::string_view name) {
-  const size_t end = text->find('\n');
-  const std::string_view line = text->substr(0, end);
-  if (end == std::string_view::npos || !line.starts_with(name) || line.size() <= name.size() ||
-      line[name.size()] != ' ') {
-    return Fail(Code::kCorrupt, "config: has no line " + std::string(name) + " where it should");
-  }
-  text->remove_prefix(end + 1);
-  return std::string(line.substr(name.size() + 1));
-}
-
-Result<SignerKey> ReadKey(Disk* disk, const StoreConfig& config) {
-  ASSIGN_OR_RETURN(const Disk::FileInfo info, disk->Info("key"));
-  if ((info.mode & 077) != 0) {
-    return Fail(Code::kDenied, "key: others can read it; make it 0600 (and think about a new one)");
-  }
-  ASSIGN_OR_RETURN(std::string text, ReadTextFile(disk, "key"));
-  const size_t length = text.find('\n');
-  Result<SignerKey> key = SignerKey::Parse(std::string_view(text).substr(0, length));
-  const bool is_line = length + 1 == text.size();
-  WipeSecret(&text);
-  if (!is_line) return Fail(Code::kCorrupt, "key: is not one line");
-  if (!key.has_value()) return Within("key", key.error());
-  if (key->verifier() != config.vkey) {
-    return Fail(Code::kCorrupt, "key: is not the key of " + config.vkey.ToString());
-  }
-  return key;
-}
-
-Result<StoreHome> HomeHere(Disk* disk) {
-  ASSIGN_OR_RETURN(std::string filesystem, disk->FilesystemId());
-  ASSIGN_OR_RETURN(const Disk::FileInfo lock, disk->Info("lock"));
-  return StoreHome{std::move(filesystem), lock.inode, lock.birth};
-}
-
-Status CheckAtHome(Disk* disk, const StoreConfig& config) {
-  if (config.home) {
-    ASSIGN_OR_RETURN(const StoreHome here, HomeHere(disk));
-    const StoreHome& home = *config.home;
-    if (here.filesystem == home.filesystem && here.lock_inode == home.lock_inode &&
-        (home.lock_birth == 0 || here.lock_birth == home.lock_birth)) {
-      return {};
-    }
-  }
-  return Fail(Code::kReadOnly,
-              "it is a copy, or was restored: mount it ro, or see tlogfs adopt --help");
-}
-
 Status InitJournal(Disk* disk, const Base& base) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk->Create("journal", 0600));
   // Real zeros: syncing a record must not have to write the file's own metadata.
-  const std::string zeros(std::min<uint64_t>(base.journal_length, 1 << 20), '\0');
-  for (uint64_t offset = 0; offset < base.journal_length;) {
-    const uint64_t length = std::min<uint64_t>(zeros.size(), base.journal_length - offset);
-    RETURN_IF_ERROR(journal->WriteAt(offset, std::string_view(zeros).substr(0, length)));
-    offset += length;
-  }
+  RETURN_IF_ERROR(WriteZeros(journal.get(), 0, base.journal_length));
   RETURN_IF_ERROR(journal->WriteAt(0, EncodeBase(base)));
   return journal->Sync();
 }
@@ -170,7 +76,7 @@ Status MakeFiles(Disk* disk, const InitOptions& init, const SignerKey& key,
   RETURN_IF_ERROR(WriteNewFile(disk, "config", 0644, PrintConfig(config)));
   RETURN_IF_ERROR(disk->SyncDirectory(""));
   // Last: a store without it is one whose init did not finish.
-  RETURN_IF_ERROR(WriteNewFile(disk, "format", 0644, kFormat));
+  RETURN_IF_ERROR(WriteNewFile(disk, "format", 0644, kStoreFormat));
   return disk->SyncDirectory("");
 }
 
@@ -238,47 +144,12 @@ Result<VerifierKey> Store::Init(Disk* disk, const InitOptions& init, const Store
   return key.verifier();
 }
 
-Result<StoreConfig> Store::ReadConfig(Disk* disk) {
-  const Result<std::string> format = ReadTextFile(disk, "format");
-  if (!format.has_value() && format.error().code == Code::kNotFound) {
-    return Fail(Code::kNotFound, "not a tlogfs store (it has no file 'format')");
-  }
-  RETURN_IF_ERROR(format);
-  if (*format != kFormat) return Fail(Code::kInvalid, "format: not one that this version knows");
-  ASSIGN_OR_RETURN(const std::string text, ReadTextFile(disk, "config"));
-  std::string_view rest = text;
-  ASSIGN_OR_RETURN(const std::string origin, TakeLine(&rest, "origin"));
-  ASSIGN_OR_RETURN(const std::string vkey_text, TakeLine(&rest, "vkey"));
-  ASSIGN_OR_RETURN(const std::string home_text, TakeLine(&rest, "home"));
-  const std::optional<std::optional<StoreHome>> home = ParseHome(home_text);
-  const Result<VerifierKey> vkey = VerifierKey::Parse(vkey_text);
-  if (home && vkey.has_value() && IsValidOrigin(origin)) {
-    StoreConfig config{origin, *vkey, *home};
-    if (PrintConfig(config) == text) return config;
-  }
-  return Fail(Code::kCorrupt, "config: is not as it was written");
-}
-
-Result<bool> Store::IsAtHome(Disk* disk) {
-  ASSIGN_OR_RETURN(const StoreConfig config, ReadConfig(disk));
-  const Status home = CheckAtHome(disk, config);
-  if (!home.has_value() && home.error().code != Code::kReadOnly) {
-    return tl::unexpected<Error>(home.error());
-  }
-  return home.has_value();
-}
-
-Status Store::CheckKey(Disk* disk, const StoreConfig& config) {
-  RETURN_IF_ERROR(ReadKey(disk, config));
-  return {};
-}
-
 Store::Store(Disk* disk, StoreConfig config)
     : disk_(disk), config_(std::move(config)), verified_(std::make_shared<Verified>()) {}
 Store::~Store() = default;
 
 Result<std::unique_ptr<Store>> Store::Open(Disk* disk, Mode mode, const StoreOptions& options) {
-  ASSIGN_OR_RETURN(const StoreConfig config, ReadConfig(disk));
+  ASSIGN_OR_RETURN(const StoreConfig config, ReadStoreConfig(disk));
   if (mode == Mode::kReadOnly) {
     std::unique_ptr<Store> store(new Store(disk, config));
     RETURN_IF_ERROR(store->OpenToRead(disk, options));
@@ -322,7 +193,7 @@ Result<bool> Store::OpenToAppend(Disk* disk, const StoreOptions& options, Openin
   ASSIGN_OR_RETURN(files_, LogFiles::Open(disk, Access::kReadWrite, options.gap_limit));
   if (options.map_segments) files_->MapSegments();
   ASSIGN_OR_RETURN(published_, PublishedFile::Open(disk, Access::kReadWrite));
-  ASSIGN_OR_RETURN(SignerKey key, ReadKey(disk, config_));
+  ASSIGN_OR_RETURN(SignerKey key, ReadStoreKey(disk, config_));
   ASSIGN_OR_RETURN(writer_, Writer::Open(disk, config_.origin, std::move(key), files_.get(),
                                          published_.get(), options, mode));
   if (writer_ == nullptr) return false;
@@ -332,19 +203,17 @@ Result<bool> Store::OpenToAppend(Disk* disk, const StoreOptions& options, Openin
 }
 
 Result<Published> Store::BelievablePublished(Disk* disk) const {
+  const std::string remedy =
+      config_.home ? "mount it once for writing, then ro" : "let tlogfs backup run once more";
   Result<PublishedFile::Slot> read = published_->Read();
   if (!read.has_value() && read.error().code == Code::kCorrupt) {
     // A power cut may tear both slots. A writer knows whether there was one, and refuses if not.
-    return Fail(Code::kBusy, read.error().message +
-                                 "; if the machine went down, mount it once for "
-                                 "writing, then ro");
+    return Fail(Code::kBusy, read.error().message + "; if the machine went down, " + remedy);
   }
   ASSIGN_OR_RETURN(PublishedFile::Slot slot, std::move(read));
   ASSIGN_OR_RETURN(const std::string boot_id, disk->BootId());
-  if (slot.boot_id != boot_id && slot.boot_id != std::string(16, '\0')) {
-    return Fail(Code::kBusy,
-                "the machine went down while it was written: mount it once for "
-                "writing, then ro");
+  if (slot.boot_id != boot_id && slot.boot_id != kCompleteBoot) {
+    return Fail(Code::kBusy, "the machine went down while it was written: " + remedy);
   }
   return std::move(slot.published);
 }
@@ -363,17 +232,25 @@ Status Store::CheckFiles(uint64_t size, uint64_t frames_end, int64_t time) const
 }
 
 Status Store::Adopt(Disk* disk, std::string_view newest, const StoreOptions& options) {
-  ASSIGN_OR_RETURN(const StoreConfig config, ReadConfig(disk));
+  ASSIGN_OR_RETURN(StoreConfig config, ReadStoreConfig(disk));
   const Result<Checkpoint> checkpoint = OpenCheckpoint(newest, config.origin, config.vkey);
   if (!checkpoint.has_value()) return Within("the newest checkpoint", checkpoint.error());
+  // No run of a backup may go on while its files become a store's.
+  std::unique_ptr<BackupLock> alone;
+  if (!config.home) {
+    ASSIGN_OR_RETURN(alone, BackupLock::Take(disk));
+  }
   ASSIGN_OR_RETURN(const std::unique_ptr<AllHeld> held, AllHeld::Take(disk));
+  ASSIGN_OR_RETURN(config, ReadStoreConfig(disk));  // Another adoption may have been first.
   StagedDisk staged(disk, Access::kReadWrite);
   RETURN_IF_ERROR(AdoptHere(&staged, config, checkpoint->head, options));
+  if (!config.home) RETURN_IF_ERROR(FillJournal(disk));
   return staged.Apply();
 }
 
 Status Store::AdoptHere(Disk* disk, StoreConfig config, const TreeHead& newest,
                         const StoreOptions& options) {
+  if (!config.home) RETURN_IF_ERROR(PrepareAdoption(disk));
   // What `lock` says counts at home, where a failed sync or a living writer may have left it.
   const Status home = CheckAtHome(disk, config);
   if (!home.has_value() && home.error().code != Code::kReadOnly) return home;
@@ -391,12 +268,7 @@ Status Store::AdoptHere(Disk* disk, StoreConfig config, const TreeHead& newest,
   // Nobody knows whether what was copied has been synced.
   RETURN_IF_ERROR(SyncStore(disk, store.files_.get(), store.writer_->opened().end.size));
   ASSIGN_OR_RETURN(config.home, HomeHere(disk));
-  // What an adoption left that was cut short is put aside.
-  const Status stale = disk->Rename("config.new", "config.old");
-  if (!stale.has_value() && stale.error().code != Code::kNotFound) return stale;
-  RETURN_IF_ERROR(WriteNewFile(disk, "config.new", 0644, PrintConfig(config)));
-  RETURN_IF_ERROR(disk->Rename("config.new", "config"));
-  return disk->SyncDirectory("");
+  return WriteStoreConfig(disk, config);
 }
 
 Result<std::shared_ptr<const Snapshot>> Store::Latest() {

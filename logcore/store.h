@@ -33,6 +33,7 @@
 #include "logcore/published.h"
 #include "logcore/result.h"
 #include "logcore/snapshot.h"
+#include "logcore/store_config.h"
 
 namespace logcore {
 
@@ -54,21 +55,6 @@ struct InitOptions {
   std::string origin;
   std::optional<SignerKey> key;  // None: a new one is made, of that name.
   uint64_t journal_length = kDefaultJournalLength;
-};
-
-// Where a store takes appends. The file `lock` of a copy has another inode; if it has the same
-// number, as a freed one is given out again, it was made at another time.
-struct StoreHome {
-  std::string filesystem;  // Disk::FilesystemId()
-  uint64_t lock_inode = 0;
-  int64_t lock_birth = 0;  // as of Disk::FileInfo; 0 if the filesystem did not tell
-};
-
-// What `config` says.
-struct StoreConfig {
-  std::string origin;  // The key may have another name.
-  VerifierKey vkey;
-  std::optional<StoreHome> home;  // None: a backup, which takes no appends anywhere.
 };
 
 // Entries on their way into the log: the bytes of one journal record, built in place, and their
@@ -125,13 +111,6 @@ class Store {
   // newest that anybody saw) is shown to be covered by it. Recovers it and reads all of it. A
   // refusal changes nothing.
   static Status Adopt(Disk* disk, std::string_view newest, const StoreOptions& options);
-
-  // Reads `config` alone.
-  static Result<StoreConfig> ReadConfig(Disk* disk);
-  // Whether this is the place that `config` names: else it is a copy, or a backup.
-  static Result<bool> IsAtHome(Disk* disk);
-  // Whether `key` is the one that `config` names.
-  static Status CheckKey(Disk* disk, const StoreConfig& config);
 
   ~Store();
 

@@ -8,7 +8,6 @@
 #include "logcore/segments.h"
 
 namespace logcore {
-namespace {
 
 Result<TimeRow> ReadTimeRow(const File& times, uint64_t number) {
   char bytes[kTimeRowLength];
@@ -20,8 +19,6 @@ Result<TimeRow> ReadTimeRow(const File& times, uint64_t number) {
   }
   return row;
 }
-
-}  // namespace
 
 std::string EncodeTimeRow(const TimeRow& row) {
   std::string bytes;

@@ -28,6 +28,8 @@ struct TimeRow {
 };
 
 std::string EncodeTimeRow(const TimeRow& row);
+// kCorrupt unless row `number` is there, and right.
+Result<TimeRow> ReadTimeRow(const File& times, uint64_t number);
 
 // The second in which entry `index` was integrated; kCorrupt if no row says so.
 Result<int64_t> FindTime(const File& times, uint64_t index);

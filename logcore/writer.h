@@ -1,6 +1,6 @@
 // Writer: what appends to a store. The order of a commit, of a publication and of a new base slot
-// are written here once; opening.h and recovery.h are their counterpart. Part of Store (store.h), which says the
-// threads.
+// are written here once; opening.h and recovery.h are their counterpart. Part of Store (store.h),
+// which says the threads.
 //
 // Locks on the file `lock`, taken in this order; each process also has a mutex for each, as the
 // lock is the process's:

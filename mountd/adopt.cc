@@ -4,6 +4,7 @@
 #include "logcore/posix_disk.h"
 #include "logcore/store.h"
 #include "mountd/commands.h"
+#include "mountd/hot_copy.h"
 #include "mountd/small_file.h"
 
 namespace mountd {
@@ -23,7 +24,9 @@ Result<int> Adopt(const AdoptCommand& command, Environment& environment) {
   if (!disk.has_value()) return Within(context, std::move(disk).error());
   const logcore::StoreOptions options{.clock = environment.clock};
   Status adopted = logcore::Store::Adopt(disk->get(), *newest, options);
-  if (!adopted.has_value()) return Within(context, std::move(adopted).error());
+  if (!adopted.has_value()) {
+    return Within(context, ExplainCopy(disk->get(), std::move(adopted).error()));
+  }
   environment.out << "adopted: " << command.store << " takes appends here\n";
   return 0;
 }

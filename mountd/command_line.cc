@@ -158,9 +158,22 @@ Result<Command> ParseProgramCommandLine(std::vector<std::string> words) {
   check_app->add_option("--vkey", check.vkey, "The verifier key that must have signed")
       ->type_name("V");
 
+  BackupCommand backup;
+  CLI::App* backup_app = app.add_subcommand(
+      "backup",
+      "Copies a log, which may be in use, as of its newest checkpoint: all of it into an empty\n"
+      "DEST, or what is new into an older backup. `tlogfs adopt` makes a backup a store again");
+  backup_app->add_option("STORE", backup.store, "The store's directory")->type_name("")->required();
+  backup_app
+      ->add_option("DEST", backup.destination,
+                   "An older backup of this log, or a new or empty directory")
+      ->type_name("")
+      ->required();
+
   AdoptCommand adopt;
   CLI::App* adopt_app = app.add_subcommand(
-      "adopt", "Lets a copied or restored store be written again, if it covers CHECKPOINT");
+      "adopt",
+      "Lets a backup, a copied or restored store be written again, if it covers CHECKPOINT");
   adopt_app->add_option("STORE", adopt.store, "The copy")->type_name("")->required();
   adopt_app
       ->add_option("--newest", adopt.newest,
@@ -179,6 +192,7 @@ Result<Command> ParseProgramCommandLine(std::vector<std::string> words) {
     return Command(init);
   }
   if (*check_app) return Command(check);
+  if (*backup_app) return Command(backup);
   if (*adopt_app) return Command(adopt);
   if (*mount_app) return mount.Take();
   return Fail(Code::kInvalid, "command line: a command is missing (see tlogfs --help)");

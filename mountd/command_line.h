@@ -53,13 +53,19 @@ struct CheckCommand {
   std::optional<std::string> vkey;
 };
 
+struct BackupCommand {
+  std::string store;
+  std::string destination;
+};
+
 struct AdoptCommand {
   std::string store;
   std::string newest;  // a file, or "-" for the standard input
 };
 
 using Command =
-    std::variant<ShowText, InitCommand, MountCommand, UnmountCommand, CheckCommand, AdoptCommand>;
+    std::variant<ShowText, InitCommand, MountCommand, UnmountCommand, CheckCommand, BackupCommand,
+                 AdoptCommand>;
 
 // args[0] without its folder: the program, or one of its links.
 std::string_view CalledAs(const std::vector<std::string>& args);

@@ -8,6 +8,7 @@
 #include "logcore/store.h"
 #include "mountd/commands.h"
 #include "mountd/daemon.h"
+#include "mountd/hot_copy.h"
 #include "mountd/message.h"
 #include "mountd/mount_table.h"
 #include "mountd/mountpoint.h"
@@ -57,8 +58,11 @@ Status Serve(const MountOptions& options, const MountPaths& paths,
   StopSignals signals;  // first, so that every thread has them blocked
   ASSIGN_OR_RETURN(const std::unique_ptr<Disk> disk, logcore::OpenPosixDisk(paths.store));
   const auto mode = options.read_only ? Store::Mode::kReadOnly : Store::Mode::kAppend;
-  ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
-                   Store::Open(disk.get(), mode, {.clock = clock}));
+  Result<std::unique_ptr<Store>> opened = Store::Open(disk.get(), mode, {.clock = clock});
+  if (!opened.has_value()) {
+    return tl::unexpected<logcore::Error>(ExplainCopy(disk.get(), std::move(opened).error()));
+  }
+  const std::unique_ptr<Store> store = *std::move(opened);
   const fusefs::SessionOptions session_options = MakeSessionOptions(options, paths);
   if (options.read_only) {
     return ServeRequests(store.get(), nullptr, session_options, &signals, ready);

@@ -28,6 +28,9 @@ struct Runner {
     return Unmount(command, environment);
   }
   Result<int> operator()(const CheckCommand& command) const { return Check(command, environment); }
+  Result<int> operator()(const BackupCommand& command) const {
+    return Backup(command, environment);
+  }
   Result<int> operator()(const AdoptCommand& command) const { return Adopt(command, environment); }
 };
 

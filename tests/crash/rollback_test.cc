@@ -1,6 +1,6 @@
-// Files of a store put back to an older state, in place: by a restore that was interrupted, by rsync
-// of a part, by cp of some. A life of a store has two moments, old and new; then *every* subset of
-// the files that differ between them has its old bytes again. After each
+// Files of a store put back to an older state, in place: by a restore that was interrupted, by
+// rsync of a part, by cp of some. A life of a store has two moments, old and new; then *every*
+// subset of the files that differ between them has its old bytes again. After each
 //
 //   - an opening for appending is refused, and has changed no byte; or it has every entry that was
 //     acknowledged up to the new moment, and goes on with what was published;
@@ -9,8 +9,8 @@
 //   - an adoption, shown the older or the newer checkpoint, is refused and has changed no byte, or
 //     the log has all that was acknowledged.
 //
-// All files put back at once is the older store, which nobody can tell from inside: left out. So are
-// subsets without files that the older store, once recovered, has with the newer bytes as well.
+// All files put back at once is the older store, which nobody can tell from inside: left out. So
+// are subsets without files that the older store, once recovered, has with the newer bytes as well.
 //
 // The two moments are ends of a process's life in every way there are: it lives, it has closed in
 // good order, it was killed between two steps or in a commit. Between the two, and after the second
@@ -253,8 +253,8 @@ TEST_F(RollbackTest, EverySubsetOfTheFiles) {
   }
 }
 
-// A copy that was begun while the log was still being closed, put back: the journal is of before the
-// last base slot, the head of after it. The entries are whole, and it opens.
+// A copy that was begun while the log was still being closed, put back: the journal is of before
+// the last base slot, the head of after it. The entries are whole, and it opens.
 TEST_F(RollbackTest, JournalOfBeforeTheClosing) {
   const auto world = World::Create(WorldOptions{.gap_limit = kNoGapLimit});
   ActorPtr actor = world->Open(false);

@@ -101,7 +101,7 @@ bool Track(const SimOperation& operation) {
     set(kRecordRewritten, is_write && operation.bytes.starts_with("tlog"));
   }
   if (is_write && operation.name == "checkpoint") {
-    set(kClosing, operation.bytes.find(logcore::kCompleteBoot) < 100);
+    set(kClosing, operation.bytes.substr(16, 16) == logcore::kCompleteBoot);
   }
   if (is_write && IsLogFile(operation.name)) set(kWroteLogFile, true);
   if (operation.name.starts_with("entries/") && operation.kind != SimKind::kRead) {

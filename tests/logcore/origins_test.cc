@@ -27,7 +27,7 @@ TEST(OriginsTest, AreTakenWithAKey) {
     const auto disk = OpenPosixDisk(directory.path()).value();
     ASSERT_EQ(Store::Init(disk.get(), {.origin = origin, .key = key}, kOptions).value(),
               key.verifier());
-    EXPECT_EQ(Store::ReadConfig(disk.get()).value().origin, origin);
+    EXPECT_EQ(ReadStoreConfig(disk.get()).value().origin, origin);
     const auto opens = [&](const std::string& note) {
       return OpenCheckpoint(note, origin, key.verifier());
     };

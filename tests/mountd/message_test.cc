@@ -82,7 +82,7 @@ TEST(Message, AnInitThatCannotPrintTheKeySaysWhereItIs) {
                              ": made, but its key was not printed (it is in " + store +
                              "/config): " + kFull);
   const auto disk = logcore::OpenPosixDisk(store).value();
-  const auto config = logcore::Store::ReadConfig(disk.get()).value();
+  const auto config = logcore::ReadStoreConfig(disk.get()).value();
   EXPECT_NE(directory.Read("store/config").find("\nvkey " + config.vkey.ToString() + "\n"),
             std::string::npos);
 }

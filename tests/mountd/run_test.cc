@@ -397,6 +397,31 @@ TEST(Progress, DrawsEachPercentOnceAndWipesTheLine) {
   EXPECT_THAT(text, EndsWith("\r\x1b[K"));
 }
 
+// ---- backup
+
+TEST_F(RunTest, BackupCopiesWhatIsNewAndCanBeAdopted) {
+  const std::string store = InitStore();
+  Append(store, 300);
+  const std::string copy = Path("copy");
+  const std::string newest = Checkpoint(store);
+  const auto backup = [&] { return RunAs({"tlogfs", "backup", store, copy}, "", true); };
+  EXPECT_THAT(backup().out, StartsWith("backed up: 300 entries (300 new), root "));
+  EXPECT_THAT(backup().out, StartsWith("backed up: 300 entries (nothing new), root "));
+  Append(store, 20);
+  const Outcome outcome = backup();
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.out, StartsWith("backed up: 320 entries (20 new), root "));
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("320 of 320"), EndsWith("\r\x1b[K")));
+  EXPECT_EQ(RunWords({"check", copy}).code, 0);
+  ExpectRefusal(RunWords({"mount", copy, Path("mnt"), "-f"}), "adopt");
+  ExpectRefusal(RunWords({"backup", Path("mnt"), Path("new")}), "not a tlogfs store");
+  EXPECT_FALSE(fs::exists(Path("new")));
+  EXPECT_EQ(RunWords({"adopt", copy, "--newest", "-"}, newest).code, 0);
+  Append(copy, 10);
+  EXPECT_EQ(RunWords({"check", copy}).code, 0);
+  ExpectRefusal(RunWords({"backup", store, copy}), "a store that takes appends");
+}
+
 // ---- adopt
 
 TEST_F(RunTest, AdoptLetsACopyBeWrittenAgain) {
