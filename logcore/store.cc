@@ -249,20 +249,40 @@ Status Store::OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool
   if (options.map_segments) files_->MapSegments();
   ASSIGN_OR_RETURN(published_, PublishedFile::Open(disk, access));
   verified_ = std::make_shared<Verified>();
-  if (mode == Mode::kReadOnly) {
-    ASSIGN_OR_RETURN(const Published published, BelievablePublished(disk));
-    RETURN_IF_ERROR(CheckFiles(published.head.size, published.frames_end, published.time));
-    ASSIGN_OR_RETURN(const CompactRange edge, ReadEdge(*files_, published.head.size));
-    if (edge.Root() != published.head.root) {
-      return Fail(Code::kCorrupt, "hashes: the right edge does not give the published root");
-    }
-    return {};
-  }
+  if (mode == Mode::kReadOnly) return OpenToRead(disk);
   ASSIGN_OR_RETURN(SignerKey key, ReadKey(disk, config_));
   ASSIGN_OR_RETURN(writer_, Writer::Open(disk, std::move(key), files_.get(), published_.get(),
                                          options, force_recovery));
   const LogEnd& end = writer_->opened().end;
   return CheckFiles(end.size, end.frames_end, end.time);
+}
+
+// Whatever is damaged, each byte that is served is verified when it is read.
+Status Store::OpenToRead(Disk* disk) {
+  ASSIGN_OR_RETURN(const Published published, BelievablePublished(disk));
+  if (!OpenCheckpoint(published.note, config_.vkey).has_value()) {
+    return Fail(Code::kCorrupt, "checkpoint: is not signed by the log");
+  }
+  Status whole = published_->CheckLength();
+  if (whole.has_value()) {
+    whole = CheckFiles(published.head.size, published.frames_end, published.time);
+  }
+  if (!files_->lost().empty()) whole = tl::unexpected<Error>(files_->lost().front());
+  if (whole.has_value()) {
+    const Result<CompactRange> edge = ReadEdge(*files_, published.head.size);
+    if (!edge.has_value()) {
+      whole = tl::unexpected<Error>(edge.error());
+    } else if (edge->Root() != published.head.root) {
+      whole = Fail(Code::kCorrupt, "hashes: the right edge does not give the published root");
+    }
+  }
+  if (whole.has_value()) return {};
+  if (whole.error().code != Code::kCorrupt) return whole;
+  if (Contradicts(*files_, published.head)) {
+    return Fail(Code::kCorrupt, "checkpoint: the hashes and the entries have another root");
+  }
+  damage_ = whole.error();
+  return {};
 }
 
 Result<Published> Store::BelievablePublished(Disk* disk) const {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <ostream>
 #include <system_error>
 
 #include "fusefs/fuse_session.h"
@@ -61,8 +62,19 @@ Status ServeRequests(Store* store, Sequencer* sequencer, const fusefs::SessionOp
   return served;
 }
 
+// Of a log that is served as far as it verifies: one line, to who mounts it and to syslog.
+void WarnOfDamage(const Store& store, const MountPaths& paths, std::ostream* err) {
+  if (!store.damage()) return;
+  const std::string line =
+      "mount " + paths.store + ": damaged, serving what verifies: " + store.damage()->message;
+  if (err != nullptr) *err << "tlogfs: " << line << std::endl;
+  syslog(LOG_ERR, "%s", line.c_str());
+}
+
+// `err`: null if syslog goes there as well.
 Status Serve(const MountOptions& options, const MountPaths& paths,
-             const std::function<int64_t()>& clock, const std::function<void()>& ready) {
+             const std::function<int64_t()>& clock, std::ostream* err,
+             const std::function<void()>& ready) {
   StopSignals signals;  // first, so that every thread has them blocked
   ASSIGN_OR_RETURN(const std::unique_ptr<Disk> disk, logcore::OpenPosixDisk(paths.store));
   const auto mode = options.read_only ? Store::Mode::kReadOnly : Store::Mode::kAppend;
@@ -70,6 +82,7 @@ Status Serve(const MountOptions& options, const MountPaths& paths,
                    Store::Open(disk.get(), mode, {.clock = clock}));
   const fusefs::SessionOptions session_options = MakeSessionOptions(options, paths);
   if (options.read_only) {
+    WarnOfDamage(*store, paths, err);
     return ServeRequests(store.get(), nullptr, session_options, &signals, ready);
   }
   std::unique_ptr<Sequencer> sequencer =
@@ -84,12 +97,13 @@ Status Serve(const MountOptions& options, const MountPaths& paths,
   return served.has_value() ? closed : served;
 }
 
-Status RunMount(const MountCommand& command, const Environment& environment) {
+Status RunMount(const MountCommand& command, Environment& environment) {
   if (!command.mount_namespace.empty()) RETURN_IF_ERROR(EnterNamespace(command.mount_namespace));
   RETURN_IF_ERROR(ClearDeadMount(command.mountpoint));
   ASSIGN_OR_RETURN(const MountPaths paths, ResolveMountPaths(command.store, command.mountpoint));
   const Service serve = [&](const std::function<void()>& ready) {
-    return Serve(command.options, paths, environment.clock, ready);
+    std::ostream* const err = command.foreground ? nullptr : &environment.err;
+    return Serve(command.options, paths, environment.clock, err, ready);
   };
   return command.foreground ? ServeInForeground(serve, environment.notify_socket)
                             : ServeInBackground(serve);

@@ -178,7 +178,10 @@ TEST_F(StoreRefusalsTest, SlotsThatHoldNoCheckpoint) {
   EXPECT_EQ(file->CheckBothSlots().error().code, Code::kCorrupt);
   ExpectError(file->IsNewer(sound.published.sequence + sound.published.sequence % 2),
               Code::kCorrupt, "shorter than its two slots");
-  ExpectError(PublishedFile::Open(disk_.get(), Access::kRead), Code::kCorrupt, "100 bytes long");
+  ExpectError(PublishedFile::Open(disk_.get(), Access::kReadWrite), Code::kCorrupt,
+              "100 bytes long");
+  ExpectError(PublishedFile::Open(disk_.get(), Access::kRead).value()->CheckBothSlots(),
+              Code::kCorrupt, "100 bytes long");
 }
 
 TEST_F(StoreRefusalsTest, AHeadThatWasOverwritten) {
