@@ -93,6 +93,19 @@ Status PublishedFile::Create(Disk* disk, const Published& first, const std::stri
   return file->Sync();
 }
 
+Result<std::string> PublishedFile::Encode(Slot slot) {
+  if (kMaxSlotNoteLength < slot.published.note.size()) {
+    return Fail(Code::kTooLarge, "checkpoint: the note is too long");
+  }
+  std::string bytes(2 * kPublishedSlotLength, '\0');
+  for (int i = 0; i < 2; ++i) {
+    const std::string encoded = EncodeSlot(slot);
+    bytes.replace(SlotOffset(slot.published.sequence), encoded.size(), encoded);
+    slot.published.sequence += 1;
+  }
+  return bytes;
+}
+
 Result<std::unique_ptr<PublishedFile>> PublishedFile::Open(Disk* disk, Access access) {
   ASSIGN_OR_RETURN(std::unique_ptr<File> file, disk->Open("checkpoint", access));
   std::unique_ptr<PublishedFile> published(new PublishedFile(std::move(file)));

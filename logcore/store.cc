@@ -12,6 +12,7 @@
 #include "logcore/entry_bundle.h"
 #include "logcore/recovery.h"
 #include "logcore/writer.h"
+#include "logcore/writer_lock.h"
 
 namespace logcore {
 namespace {
@@ -103,6 +104,14 @@ Status CheckAtHome(Disk* disk, const StoreConfig& config) {
   }
   return Fail(Code::kReadOnly,
               "it is a copy, or was restored: mount it ro, or see tlogfs adopt --help");
+}
+
+// Nobody replaces files of the store for as long as this is held.
+Result<std::unique_ptr<File>> HoldOpened(Disk* disk) {
+  ASSIGN_OR_RETURN(std::unique_ptr<File> lock, disk->Open("lock", Access::kReadWrite));
+  ASSIGN_OR_RETURN(const bool held, lock->TryLock(kOpened, LockKind::kShared));
+  if (!held) return Fail(Code::kBusy, "it is being repaired");
+  return lock;
 }
 
 Status InitJournal(Disk* disk, const Base& base) {
@@ -230,6 +239,10 @@ Status Store::CheckKey(Disk* disk, const StoreConfig& config) {
   return {};
 }
 
+Status Store::CheckHome(Disk* disk, const StoreConfig& config) {
+  return CheckAtHome(disk, config);
+}
+
 Store::Store(StoreConfig config) : config_(std::move(config)) {}
 Store::~Store() = default;
 
@@ -245,6 +258,9 @@ Result<std::unique_ptr<Store>> Store::Open(Disk* disk, Mode mode, const StoreOpt
 
 Status Store::OpenFiles(Disk* disk, Mode mode, const StoreOptions& options, bool force_recovery) {
   const Access access = mode == Mode::kAppend ? Access::kReadWrite : Access::kRead;
+  if (mode == Mode::kAppend) {
+    ASSIGN_OR_RETURN(opened_, HoldOpened(disk));
+  }
   ASSIGN_OR_RETURN(files_, LogFiles::Open(disk, access));
   if (options.map_segments) files_->MapSegments();
   ASSIGN_OR_RETURN(published_, PublishedFile::Open(disk, access));

@@ -112,7 +112,7 @@ class Store {
     kAppend,  // Recovers first, if the last writer died or the machine went down.
   };
   // Never creates anything. Refuses (kCorrupt) to append to what is damaged, (kReadOnly) to a copy,
-  // (kDenied) with a key that others can read, and (kBusy) a read-only
+  // (kDenied) with a key that others can read, (kBusy) during a repair; and (kBusy) a read-only
   // opening after a power cut, before any writer has recovered. The disk must outlive the store.
   static Result<std::unique_ptr<Store>> Open(Disk* disk, Mode mode, const StoreOptions& options);
 
@@ -124,6 +124,8 @@ class Store {
   static Result<StoreConfig> ReadConfig(Disk* disk);
   // Whether `key` is the one that `config` names.
   static Status CheckKey(Disk* disk, const StoreConfig& config);
+  // kReadOnly unless the store is where `config` says: then it is a copy, or was restored.
+  static Status CheckHome(Disk* disk, const StoreConfig& config);
 
   ~Store();
 
@@ -171,6 +173,7 @@ class Store {
   Result<Published> BelievablePublished(Disk* disk) const;
 
   const StoreConfig config_;
+  std::unique_ptr<File> opened_;  // holds kOpened (writer_lock.h); none when read-only
   std::shared_ptr<LogFiles> files_;
   std::shared_ptr<Verified> verified_;
   std::unique_ptr<PublishedFile> published_;

@@ -12,7 +12,9 @@
 
 namespace logcore {
 
-enum LockNumber : int { kTurnstile = 0, kCommit = 1, kPublish = 2, kBase = 3 };
+// kOpened: shared by all who have the store open for appending, from before they open its files to
+// their end. Exclusive, it says that nobody has: who repairs the store takes it.
+enum LockNumber : int { kTurnstile = 0, kCommit = 1, kPublish = 2, kBase = 3, kOpened = 4 };
 
 // One of the locks, with its mutex; released by the destructor.
 class Held {

@@ -43,7 +43,13 @@ struct AdoptCommand {
   std::string newest;  // a file, or "-" for the standard input
 };
 
-using Command = std::variant<ShowText, InitCommand, MountCommand, CheckCommand, AdoptCommand>;
+struct RepairCommand {
+  std::string store;
+  std::optional<std::string> newest;  // as of AdoptCommand
+};
+
+using Command =
+    std::variant<ShowText, InitCommand, MountCommand, CheckCommand, AdoptCommand, RepairCommand>;
 
 logcore::Result<Command> ParseCommandLine(const std::vector<std::string>& args);
 

@@ -14,6 +14,7 @@ logcore::Result<int> Init(const InitCommand& command, Environment& environment);
 logcore::Result<int> Mount(const MountCommand& command, Environment& environment);
 logcore::Result<int> Check(const CheckCommand& command, Environment& environment);
 logcore::Result<int> Adopt(const AdoptCommand& command, Environment& environment);
+logcore::Result<int> Repair(const RepairCommand& command, Environment& environment);
 
 }  // namespace mountd
 

@@ -34,6 +34,9 @@ struct Runner {
   Result<int> operator()(const MountCommand& command) const { return Mount(command, environment); }
   Result<int> operator()(const CheckCommand& command) const { return Check(command, environment); }
   Result<int> operator()(const AdoptCommand& command) const { return Adopt(command, environment); }
+  Result<int> operator()(const RepairCommand& command) const {
+    return Repair(command, environment);
+  }
 };
 
 // The one place where exceptions (of CLI11, or for want of memory) end.

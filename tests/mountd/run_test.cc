@@ -136,7 +136,7 @@ TEST_F(RunTest, SaysItsVersion) {
 TEST_F(RunTest, HelpsOnItselfAndOnEveryCommand) {
   const Outcome outcome = RunWords({"--help"});
   EXPECT_EQ(outcome.code, 0);
-  for (const char* command : {"init", "mount", "check", "adopt"}) {
+  for (const char* command : {"init", "mount", "check", "adopt", "repair"}) {
     EXPECT_THAT(outcome.out, HasSubstr(command));
     const Outcome one = RunWords({command, "--help"});
     EXPECT_EQ(one.code, 0);
@@ -371,6 +371,24 @@ TEST(Progress, DrawsEachPercentOnceAndWipesTheLine) {
   EXPECT_EQ(std::count(text.begin(), text.end(), '['), 2 * 101 + 1);  // the bars', and the escapes'
   EXPECT_THAT(text, HasSubstr(" 100 %  1,000,000 of 1,000,000"));
   EXPECT_THAT(text, EndsWith("\r\x1b[K"));
+}
+
+// ---- repair
+
+TEST_F(RunTest, RepairSaysWhatItHasMade) {
+  const std::string store = InitStore();
+  Append(store, 10);
+  const std::string newest = Checkpoint(store);
+  EXPECT_THAT(RunWords({"repair", store}).out, StartsWith("nothing to repair: 10 entries, root "));
+  for (const char* name : {"checkpoint", "hashes/0"}) fs::remove(fs::path(store) / name);
+  ExpectRefusal(RunWords({"repair", store}), "--newest");
+  ExpectRefusal(RunWords({"repair", store, "--newest", Path("none")}), "No such file");
+  const Outcome outcome = RunWords({"repair", store, "--newest", "-"}, newest);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, StartsWith("repaired: checkpoint, hashes/0 (10 entries, root "));
+  EXPECT_THAT(outcome.err, IsEmpty());
+  EXPECT_EQ(RunWords({"check", store}).code, 0);
+  ExpectRefusal(RunWords({"repair", Path("none")}), "none");
 }
 
 // ---- adopt
