@@ -42,6 +42,15 @@ Attributes AtSecond(uint64_t length, int64_t second) {
   return {.length = length, .mtime = time, .ctime = time};
 }
 
+// When an entry was integrated. Where the store has lost that, as `times` is damaged, the time of
+// the newest publication stands for it: no bytes of the log depend on it, and without one no
+// listing of the directory would succeed.
+Result<int64_t> EntryTime(const Snapshot& snapshot, uint64_t index) {
+  Result<int64_t> time = snapshot.Time(index);
+  if (!time.has_value() && time.error().code == Code::kCorrupt) return snapshot.published().time;
+  return time;
+}
+
 Result<Attributes> At(Result<uint64_t> length, Result<int64_t> time) {
   ASSIGN_OR_RETURN(const uint64_t bytes, std::move(length));
   ASSIGN_OR_RETURN(const int64_t second, std::move(time));
@@ -59,11 +68,11 @@ Result<Attributes> View::AttributesOf(const Node& node, const Snapshot& snapshot
       return AtSecond(snapshot.LogLength(), newest);
     case Kind::kVkey:
       // As old as the log: the time of init is not kept once there are entries.
-      return At(vkey_line_.size(), snapshot.size() == 0 ? newest : snapshot.Time(0));
+      return At(vkey_line_.size(), snapshot.size() == 0 ? newest : EntryTime(snapshot, 0));
     case Kind::kTile:
-      return At(snapshot.TileLength(TileIdOf(node)), snapshot.Time(LastEntryOf(node)));
+      return At(snapshot.TileLength(TileIdOf(node)), EntryTime(snapshot, LastEntryOf(node)));
     case Kind::kEntry:
-      return At(snapshot.EntryLength(node.index), snapshot.Time(node.index));
+      return At(snapshot.EntryLength(node.index), EntryTime(snapshot, node.index));
     case Kind::kCheckpoint: {
       ASSIGN_OR_RETURN(const auto checkpoint, Checkpoint(node, snapshot));
       return Attributes{.length = checkpoint->note.size(),

@@ -128,6 +128,7 @@ class Auditor {
         LogFiles::Open(view_, Access::kRead, options_.gap_limit);
     if (!files.has_value()) return Judge(tl::unexpected<Error>(files.error()));
     files_ = std::move(*files);
+    for (const Error& lost : files_->lost()) Damaged(lost);
     snapshot_ = std::make_unique<Snapshot>(published_, files_, std::make_shared<Verified>());
     cannot_go_on_ = false;
     return {};

@@ -26,6 +26,8 @@ namespace logcore {
 // Of the page cache, and of what a torn write may hurt.
 inline constexpr uint64_t kBlockLength = 4096;
 
+enum class LockKind { kExclusive, kShared };
+
 class File {
  public:
   virtual ~File() = default;
@@ -58,9 +60,13 @@ class File {
   // is SIGBUS. kInvalid if the file is shorter now.
   virtual Result<std::shared_ptr<const char>> Map(uint64_t length) const = 0;
 
-  // Exclusive advisory locks on this file, told apart by a small number, among all openings of the
-  // file by all processes. Given up by the death of the holder. Lock waits; not recursive.
+  // Advisory locks on this file, told apart by a small number, among all openings of the
+  // file by all processes. Given up by the death of the holder. Lock waits, and is exclusive; not
+  // recursive.
   virtual Status Lock(int which) = 0;
+  // The same, but does not wait: false, if another opening has it. A shared one may be had by many
+  // openings at a time, and by no exclusive one.
+  virtual Result<bool> TryLock(int which, LockKind kind) = 0;
   virtual void Unlock(int which) = 0;
 };
 
@@ -75,6 +81,8 @@ class Disk {
   // A new, empty file of exactly the permissions `mode` less the umask. kExists if there is one.
   virtual Result<std::unique_ptr<File>> Create(const std::string& name, unsigned mode) = 0;
   virtual Status MakeDirectory(const std::string& name, unsigned mode) = 0;
+  // Another name for the same file, in the same directory. kExists if there is one of that name.
+  virtual Status Link(const std::string& from, const std::string& to) = 0;
   // Atomically replaces `to`.
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
   // Removes a file, or a directory that is empty (kExists if it is not); a link itself, not what it
@@ -82,7 +90,7 @@ class Disk {
   virtual Status Remove(const std::string& name) = 0;
   // The names in a directory ("" is the disk's own), sorted, without "." and "..".
   virtual Result<std::vector<std::string>> List(const std::string& directory) = 0;
-  // fsync(2) of a directory: what was created, renamed or removed in it before is durable.
+  // fsync(2) of a directory: what was created, linked, renamed or removed in it before is durable.
   virtual Status SyncDirectory(const std::string& directory) = 0;
 
   struct FileInfo {

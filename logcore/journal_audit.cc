@@ -147,7 +147,8 @@ Result<CommittedLog> CheckJournal(Disk* disk, const LogFiles& files,
       status = CheckComplete(slot, state);
       if (status.has_value() && !options.is_backup) status = CheckHead(*lock, boot_id, slot, state);
     }
-    if (status.has_value() && options.has_sound_entries && !options.is_backup) {
+    if (status.has_value() && options.has_sound_entries && options.rehearses &&
+        !options.is_backup) {
       Result<CommittedLog> log = Rehearse(disk, options);
       if (log.has_value()) return log;
       status = tl::unexpected<Error>(std::move(log).error());

@@ -27,6 +27,7 @@ struct JournalAuditOptions {
   // A backup (backup_files.h) has no head, its files may go on, and of its base slots only the
   // newest counts. What adopting it would give is not rehearsed.
   bool is_backup = false;
+  bool rehearses = true;  // False where the files have their lengths alone (repair_view.h).
   uint64_t gap_limit = kNoGapLimit;
 };
 

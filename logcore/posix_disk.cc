@@ -213,20 +213,29 @@ class PosixFile final : public File {
   }
 
   Status Lock(int which) override {
-    if (Repeat([&] { return SetLock(F_WRLCK, which); }) != 0) return FailErrno("lock", name_);
+    if (Repeat([&] { return SetLock(F_OFD_SETLKW, F_WRLCK, which); }) != 0) {
+      return FailErrno("lock", name_);
+    }
     return {};
   }
 
-  void Unlock(int which) override { CHECK(SetLock(F_UNLCK, which) == 0); }
+  Result<bool> TryLock(int which, LockKind kind) override {
+    const short type = kind == LockKind::kShared ? F_RDLCK : F_WRLCK;
+    if (SetLock(F_OFD_SETLK, type, which) == 0) return true;
+    if (errno == EAGAIN || errno == EACCES) return false;
+    return FailErrno("lock", name_);
+  }
+
+  void Unlock(int which) override { CHECK(SetLock(F_OFD_SETLK, F_UNLCK, which) == 0); }
 
  private:
-  int SetLock(short type, int which) {
+  int SetLock(int command, short type, int which) {
     struct flock lock = {};
     lock.l_type = type;
     lock.l_whence = SEEK_SET;
     lock.l_start = which;
     lock.l_len = 1;
-    return fcntl(fd_.get(), F_OFD_SETLKW, &lock);
+    return fcntl(fd_.get(), command, &lock);
   }
 
   const Descriptor fd_;
@@ -264,6 +273,16 @@ class PosixDisk final : public Disk {
     ASSIGN_OR_RETURN(const Place place, Find(name));
     if (mkdirat(place.fd(*this), place.last.c_str(), mode) != 0) {
       return FailErrno("make directory", name);
+    }
+    return {};
+  }
+
+  Status Link(const std::string& from, const std::string& to) override {
+    ASSIGN_OR_RETURN(const Place source, Find(from));
+    ASSIGN_OR_RETURN(const Place target, Find(to));
+    if (linkat(source.fd(*this), source.last.c_str(), target.fd(*this), target.last.c_str(), 0) !=
+        0) {
+      return FailErrno("link " + from + " as", to);
     }
     return {};
   }

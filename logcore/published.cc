@@ -100,13 +100,24 @@ Status PublishedFile::Create(Disk* disk, const Published& first, const std::stri
   return file->Sync();
 }
 
+Result<std::string> PublishedFile::Encode(Slot slot) {
+  if (kMaxSlotNoteLength < slot.published.note.size()) {
+    return Fail(Code::kTooLarge, "checkpoint: the note is too long");
+  }
+  std::string bytes(2 * kPublishedSlotLength, '\0');
+  for (int i = 0; i < 2; ++i) {
+    const std::string encoded = EncodeSlot(slot);
+    bytes.replace(SlotOffset(slot.published.sequence), encoded.size(), encoded);
+    slot.published.sequence += 1;
+  }
+  return bytes;
+}
+
 Result<std::unique_ptr<PublishedFile>> PublishedFile::Open(Disk* disk, Access access) {
   ASSIGN_OR_RETURN(std::unique_ptr<File> file, disk->Open("checkpoint", access));
-  ASSIGN_OR_RETURN(const uint64_t length, file->Length());
-  if (length != 2 * kPublishedSlotLength) {
-    return Fail(Code::kCorrupt, "checkpoint: is " + std::to_string(length) + " bytes long");
-  }
-  return std::unique_ptr<PublishedFile>(new PublishedFile(std::move(file)));
+  std::unique_ptr<PublishedFile> published(new PublishedFile(std::move(file)));
+  if (access == Access::kReadWrite) RETURN_IF_ERROR(published->CheckLength());
+  return published;
 }
 
 // Most slots are one block long.
@@ -145,7 +156,14 @@ Result<bool> PublishedFile::SaysComplete() const {
   return false;
 }
 
+Status PublishedFile::CheckLength() const {
+  ASSIGN_OR_RETURN(const uint64_t length, file_->Length());
+  if (length == 2 * kPublishedSlotLength) return {};
+  return Fail(Code::kCorrupt, "checkpoint: is " + std::to_string(length) + " bytes long");
+}
+
 Status PublishedFile::CheckBothSlots() const {
+  RETURN_IF_ERROR(CheckLength());
   for (uint64_t i = 0; i < 2; ++i) {
     std::string bytes(kPublishedSlotLength, '\0');
     ASSIGN_OR_RETURN(const size_t length, file_->ReadAt(SlotOffset(i), bytes.data(), bytes.size()));

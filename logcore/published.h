@@ -35,17 +35,23 @@ inline constexpr std::string_view kCompleteBoot{"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
 class PublishedFile {
  public:
   static Status Create(Disk* disk, const Published& first, const std::string& boot_id);
-  // kCorrupt if it is not of the length of two slots.
+  // To be written, it must have the length of two slots; kCorrupt else.
   static Result<std::unique_ptr<PublishedFile>> Open(Disk* disk, Access access);
 
   struct Slot {
     Published published;
     std::string boot_id;
   };
+  // The bytes of a whole file that has `slot` in both places, the second time as the publication
+  // after it. kTooLarge if the note does not fit.
+  static Result<std::string> Encode(Slot slot);
   // The newest valid slot; kCorrupt if none is. The head in it is parsed from the note, whose
   // signature is not verified here.
   Result<Slot> Read() const;
-  // kCorrupt if a slot is neither valid nor empty, or anything stands after what it holds.
+  // kCorrupt if it is not of the length of two slots.
+  Status CheckLength() const;
+  // kCorrupt if a slot is neither valid nor empty, or anything stands after what it holds, or after
+  // both.
   Status CheckBothSlots() const;
   // Whether any slot does: also the older one, which a power cut may make the newest.
   Result<bool> SaysComplete() const;

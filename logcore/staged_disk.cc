@@ -131,6 +131,7 @@ class StagedDisk::Opening final : public File {
     return Fail(Code::kInvalid, "map: what is staged is not in one piece");
   }
   Status Lock(int /*which*/) override { return {}; }
+  Result<bool> TryLock(int /*which*/, LockKind /*kind*/) override { return true; }
   void Unlock(int /*which*/) override {}
 
  private:
@@ -184,6 +185,10 @@ Result<std::unique_ptr<File>> StagedDisk::Create(const std::string& name, unsign
 
 Status StagedDisk::MakeDirectory(const std::string& name, unsigned /*mode*/) {
   return Fail(Code::kInvalid, "make directory " + name + ": it cannot be staged");
+}
+
+Status StagedDisk::Link(const std::string& /*from*/, const std::string& to) {
+  return Fail(Code::kInvalid, "link " + to + ": it cannot be staged");
 }
 
 Status StagedDisk::Rename(const std::string& from, const std::string& to) {

@@ -21,6 +21,14 @@
 namespace logcore {
 namespace {
 
+// Nobody replaces files of the store for as long as this is held.
+Result<std::unique_ptr<File>> HoldOpened(Disk* disk) {
+  ASSIGN_OR_RETURN(std::unique_ptr<File> lock, disk->Open("lock", Access::kReadWrite));
+  ASSIGN_OR_RETURN(const bool held, lock->TryLock(kOpened, LockKind::kShared));
+  if (!held) return Fail(Code::kBusy, "it is being repaired");
+  return lock;
+}
+
 Status InitJournal(Disk* disk, const Base& base) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk->Create("journal", 0600));
   // Real zeros: syncing a record must not have to write the file's own metadata.
@@ -176,20 +184,8 @@ Status Store::Mend(Disk* disk, const StoreConfig& config, const StoreOptions& op
   return staged.Apply();
 }
 
-Status Store::OpenToRead(Disk* disk, const StoreOptions& options) {
-  ASSIGN_OR_RETURN(files_, LogFiles::Open(disk, Access::kRead, options.gap_limit));
-  if (options.map_segments) files_->MapSegments();
-  ASSIGN_OR_RETURN(published_, PublishedFile::Open(disk, Access::kRead));
-  ASSIGN_OR_RETURN(const Published published, BelievablePublished(disk));
-  RETURN_IF_ERROR(CheckFiles(published.head.size, published.frames_end, published.time));
-  ASSIGN_OR_RETURN(const CompactRange edge, ReadEdge(*files_, published.head.size));
-  if (edge.Root() != published.head.root) {
-    return Fail(Code::kCorrupt, "hashes: the right edge does not give the published root");
-  }
-  return {};
-}
-
 Result<bool> Store::OpenToAppend(Disk* disk, const StoreOptions& options, OpeningMode mode) {
+  ASSIGN_OR_RETURN(opened_, HoldOpened(disk));
   ASSIGN_OR_RETURN(files_, LogFiles::Open(disk, Access::kReadWrite, options.gap_limit));
   if (options.map_segments) files_->MapSegments();
   ASSIGN_OR_RETURN(published_, PublishedFile::Open(disk, Access::kReadWrite));
@@ -200,6 +196,37 @@ Result<bool> Store::OpenToAppend(Disk* disk, const StoreOptions& options, Openin
   const LogEnd& end = writer_->opened().end;
   RETURN_IF_ERROR(CheckFiles(end.size, end.frames_end, end.time));
   return true;
+}
+
+// Whatever is damaged, each byte that is served is verified when it is read.
+Status Store::OpenToRead(Disk* disk, const StoreOptions& options) {
+  ASSIGN_OR_RETURN(files_, LogFiles::Open(disk, Access::kRead, options.gap_limit));
+  if (options.map_segments) files_->MapSegments();
+  ASSIGN_OR_RETURN(published_, PublishedFile::Open(disk, Access::kRead));
+  ASSIGN_OR_RETURN(const Published published, BelievablePublished(disk));
+  if (!OpenCheckpoint(published.note, config_.origin, config_.vkey).has_value()) {
+    return Fail(Code::kCorrupt, "checkpoint: is not signed by the log");
+  }
+  Status whole = published_->CheckLength();
+  if (whole.has_value()) {
+    whole = CheckFiles(published.head.size, published.frames_end, published.time);
+  }
+  if (!files_->lost().empty()) whole = tl::unexpected<Error>(files_->lost().front());
+  if (whole.has_value()) {
+    const Result<CompactRange> edge = ReadEdge(*files_, published.head.size);
+    if (!edge.has_value()) {
+      whole = tl::unexpected<Error>(edge.error());
+    } else if (edge->Root() != published.head.root) {
+      whole = Fail(Code::kCorrupt, "hashes: the right edge does not give the published root");
+    }
+  }
+  if (whole.has_value()) return {};
+  if (whole.error().code != Code::kCorrupt) return whole;
+  if (Contradicts(*files_, published.head)) {
+    return Fail(Code::kCorrupt, "checkpoint: the hashes and the entries have another root");
+  }
+  damage_ = whole.error();
+  return {};
 }
 
 Result<Published> Store::BelievablePublished(Disk* disk) const {

@@ -98,13 +98,15 @@ class Store {
   static Result<VerifierKey> Init(Disk* disk, const InitOptions& init, const StoreOptions& options);
 
   enum class Mode {
-    kReadOnly,  // No key, no lock, no journal: read permission is enough.
-    kAppend,    // Recovers first, if the last writer died or the machine went down.
+    // No key, no lock, no journal: read permission is enough. Of a damaged log, all that verifies
+    // can be read; see damage().
+    kReadOnly,
+    kAppend,  // Recovers first, if the last writer died or the machine went down.
   };
-  // Never creates anything, and a refusal changes nothing. Refuses (kCorrupt) what is damaged or
-  // was rolled back in part, (kReadOnly) a copy opened for appending, (kDenied) a key that others
-  // can read, (kBusy) a read-only opening after a power cut before any writer has recovered. The
-  // disk must outlive the store.
+  // Never creates anything, and a refusal changes nothing. Refuses (kCorrupt) to append to what is
+  // damaged or was rolled back in part, (kReadOnly) to a copy, (kDenied) with a key that others can
+  // read, (kBusy) during a repair; and (kBusy) a read-only opening after a power cut, before any
+  // writer has recovered. The disk must outlive the store.
   static Result<std::unique_ptr<Store>> Open(Disk* disk, Mode mode, const StoreOptions& options);
 
   // Makes a copied or restored store appendable here, once `newest` (a signed checkpoint, the
@@ -115,6 +117,10 @@ class Store {
   ~Store();
 
   const StoreConfig& config() const { return config_; }
+  // Of a store that is read-only, the first thing that its opening found to be lost, cut or
+  // damaged: an opening for appending would have been refused for it. That there is none does not
+  // show that the store is sound: that is the audit's to say.
+  const std::optional<Error>& damage() const { return damage_; }
   // The newest published snapshot, by whichever process. One pread when nothing is new.
   Result<std::shared_ptr<const Snapshot>> Latest();
   // When a checkpoint of this store was published, as readers are to see it now: nanoseconds since
@@ -162,10 +168,12 @@ class Store {
 
   Disk* const disk_;
   const StoreConfig config_;
+  std::unique_ptr<File> opened_;  // holds kOpened (lock_file.h); none when read-only
   std::shared_ptr<LogFiles> files_;
   const std::shared_ptr<Verified> verified_;
   std::unique_ptr<PublishedFile> published_;
   std::unique_ptr<Writer> writer_;  // none when read-only
+  std::optional<Error> damage_;
 
   std::mutex latest_mutex_;
   std::shared_ptr<const Snapshot> latest_;

@@ -32,6 +32,9 @@ class TentativeDisk final : public Disk {
   Status MakeDirectory(const std::string& name, unsigned mode) override {
     return Noted(disk_->MakeDirectory(name, mode), name);
   }
+  Status Link(const std::string& from, const std::string& to) override {
+    return disk_->Link(from, to);
+  }
   Status Rename(const std::string& from, const std::string& to) override {
     return disk_->Rename(from, to);
   }

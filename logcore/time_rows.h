@@ -12,7 +12,9 @@
 #define LOGCORE_TIME_ROWS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "logcore/disk.h"
 #include "logcore/result.h"
@@ -30,6 +32,8 @@ struct TimeRow {
 std::string EncodeTimeRow(const TimeRow& row);
 // kCorrupt unless row `number` is there, and right.
 Result<TimeRow> ReadTimeRow(const File& times, uint64_t number);
+// Nothing unless these are the bytes of one possible row.
+std::optional<TimeRow> DecodeTimeRow(std::string_view bytes);
 
 // The second in which entry `index` was integrated; kCorrupt if no row says so.
 Result<int64_t> FindTime(const File& times, uint64_t index);

@@ -1,6 +1,5 @@
 #include <ostream>
 
-#include "logcore/note.h"
 #include "logcore/posix_disk.h"
 #include "logcore/store.h"
 #include "mountd/commands.h"
@@ -13,10 +12,7 @@ using logcore::Result;
 using logcore::Status;
 
 Result<int> Adopt(const AdoptCommand& command, Environment& environment) {
-  const Result<std::string> newest =
-      command.newest == "-"
-          ? ReadSmallStream(environment.in, logcore::kMaxNoteLength)
-          : ReadSmallFile(command.newest, logcore::kMaxNoteLength, Secrecy::kPublic);
+  const Result<std::string> newest = ReadCheckpoint(command.newest, environment.in);
   if (!newest.has_value()) return Within("adopt: --newest", newest.error());
 
   const std::string context = "adopt " + command.store;

@@ -181,6 +181,16 @@ Result<Command> ParseProgramCommandLine(std::vector<std::string> words) {
       ->type_name("CHECKPOINT")
       ->required();
 
+  RepairCommand repair;
+  CLI::App* repair_app = app.add_subcommand(
+      "repair", "Makes lost or damaged files that follow from the entries again");
+  repair_app->add_option("STORE", repair.store, "The store's directory")->type_name("")->required();
+  repair_app
+      ->add_option("--newest", repair.newest,
+                   "The newest signed checkpoint of this log that anybody saw (- is stdin):\n"
+                   "needed if the store's own is lost")
+      ->type_name("CHECKPOINT");
+
   if (auto other = Parse(&app, std::move(words))) {
     ASSIGN_OR_RETURN(std::string text, *std::move(other));
     return Command(ShowText{std::move(text)});
@@ -195,6 +205,7 @@ Result<Command> ParseProgramCommandLine(std::vector<std::string> words) {
   if (*backup_app) return Command(backup);
   if (*adopt_app) return Command(adopt);
   if (*mount_app) return mount.Take();
+  if (*repair_app) return Command(repair);
   return Fail(Code::kInvalid, "command line: a command is missing (see tlogfs --help)");
 }
 

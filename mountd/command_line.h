@@ -63,9 +63,14 @@ struct AdoptCommand {
   std::string newest;  // a file, or "-" for the standard input
 };
 
+struct RepairCommand {
+  std::string store;
+  std::optional<std::string> newest;  // as of AdoptCommand
+};
+
 using Command =
     std::variant<ShowText, InitCommand, MountCommand, UnmountCommand, CheckCommand, BackupCommand,
-                 AdoptCommand>;
+                 AdoptCommand, RepairCommand>;
 
 // args[0] without its folder: the program, or one of its links.
 std::string_view CalledAs(const std::vector<std::string>& args);

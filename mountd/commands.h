@@ -16,6 +16,7 @@ logcore::Result<int> Unmount(const UnmountCommand& command, Environment& environ
 logcore::Result<int> Check(const CheckCommand& command, Environment& environment);
 logcore::Result<int> Backup(const BackupCommand& command, Environment& environment);
 logcore::Result<int> Adopt(const AdoptCommand& command, Environment& environment);
+logcore::Result<int> Repair(const RepairCommand& command, Environment& environment);
 
 }  // namespace mountd
 

@@ -53,8 +53,19 @@ Status ServeRequests(Store* store, Sequencer* sequencer, const fusefs::SessionOp
   return served;
 }
 
+// Of a log that is served as far as it verifies: one line, to who mounts it and to syslog.
+void WarnOfDamage(const Store& store, const MountPaths& paths, std::ostream* err) {
+  if (!store.damage()) return;
+  const std::string line =
+      "mount " + paths.store + ": damaged, serving what verifies: " + store.damage()->message;
+  if (err != nullptr) *err << "tlogfs: " << line << std::endl;
+  syslog(LOG_ERR, "%s", line.c_str());
+}
+
+// `err`: null if syslog goes there as well.
 Status Serve(const MountOptions& options, const MountPaths& paths,
-             const std::function<int64_t()>& clock, const std::function<void()>& ready) {
+             const std::function<int64_t()>& clock, std::ostream* err,
+             const std::function<void()>& ready) {
   StopSignals signals;  // first, so that every thread has them blocked
   ASSIGN_OR_RETURN(const std::unique_ptr<Disk> disk, logcore::OpenPosixDisk(paths.store));
   const auto mode = options.read_only ? Store::Mode::kReadOnly : Store::Mode::kAppend;
@@ -65,6 +76,7 @@ Status Serve(const MountOptions& options, const MountPaths& paths,
   const std::unique_ptr<Store> store = *std::move(opened);
   const fusefs::SessionOptions session_options = MakeSessionOptions(options, paths);
   if (options.read_only) {
+    WarnOfDamage(*store, paths, err);
     return ServeRequests(store.get(), nullptr, session_options, &signals, ready);
   }
   std::unique_ptr<Sequencer> sequencer =
@@ -89,7 +101,7 @@ void WarnOfHidden(const std::string& file, const Environment& environment) {
   closelog();  // The child closes descriptors that syslog(3) would take for its own.
 }
 
-Status RunMount(const MountCommand& command, const Environment& environment) {
+Status RunMount(const MountCommand& command, Environment& environment) {
   if (!command.mount_namespace.empty()) {
     RETURN_IF_ERROR(EnterMountNamespace(command.mount_namespace));
   }
@@ -98,7 +110,8 @@ Status RunMount(const MountCommand& command, const Environment& environment) {
   ASSIGN_OR_RETURN(const MountPaths paths, ResolveMountPaths(command.store, command.mountpoint));
   if (!paths.hidden.empty()) WarnOfHidden(paths.hidden, environment);
   const Service serve = [&](const std::function<void()>& ready) {
-    return Serve(command.options, paths, environment.clock, ready);
+    std::ostream* const err = command.foreground ? nullptr : &environment.err;
+    return Serve(command.options, paths, environment.clock, err, ready);
   };
   if (!command.foreground) return ServeInBackground(serve);
   const Service unlock_and_serve = [&](const std::function<void()>& ready) {

@@ -32,6 +32,9 @@ struct Runner {
     return Backup(command, environment);
   }
   Result<int> operator()(const AdoptCommand& command) const { return Adopt(command, environment); }
+  Result<int> operator()(const RepairCommand& command) const {
+    return Repair(command, environment);
+  }
 };
 
 // The one place where exceptions (of CLI11, or for want of memory) end.

@@ -26,6 +26,7 @@ const std::map<std::string, std::string> kLongFiles = {
     {"logcore/audit.cc", "one class"},
     {"logcore/posix_disk.cc", "the one door to the operating system"},
     {"tests/mountd/run_test.cc", "whole command lines, one after the other"},
+    {"tests/support/sim_disk_test.cc", "a test for each promise of the disk"},
 };
 
 struct Source {

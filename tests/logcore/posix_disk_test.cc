@@ -261,6 +261,31 @@ TEST_F(PosixDiskTest, LocksExcludeOtherOpeningsByteByByte) {
   EXPECT_TRUE(locked);
 }
 
+TEST_F(PosixDiskTest, ASharedLockIsHadByManyAndByNoExclusiveOne) {
+  disk_->Create("lock", 0600).value();
+  const auto one = disk_->Open("lock", Access::kReadWrite).value();
+  const auto two = disk_->Open("lock", Access::kReadWrite).value();
+  auto three = disk_->Open("lock", Access::kReadWrite).value();
+  EXPECT_TRUE(one->TryLock(4, LockKind::kShared).value());
+  EXPECT_TRUE(three->TryLock(4, LockKind::kShared).value());
+  EXPECT_FALSE(two->TryLock(4, LockKind::kExclusive).value());
+  EXPECT_TRUE(two->TryLock(5, LockKind::kExclusive).value());
+  one->Unlock(4);
+  EXPECT_FALSE(two->TryLock(4, LockKind::kExclusive).value());
+  three.reset();
+  EXPECT_TRUE(two->TryLock(4, LockKind::kExclusive).value());
+  EXPECT_FALSE(one->TryLock(4, LockKind::kShared).value());
+}
+
+TEST_F(PosixDiskTest, AFileMayHaveTwoNames) {
+  const auto file = disk_->Create("file", 0600).value();
+  ASSERT_TRUE(file->WriteAt(0, "bytes").has_value());
+  ASSERT_TRUE(disk_->Link("file", "second").has_value());
+  EXPECT_EQ(disk_->Info("second").value().inode, disk_->Info("file").value().inode);
+  EXPECT_EQ(disk_->Link("file", "second").error().code, Code::kExists);
+  EXPECT_EQ(disk_->Link("none", "third").error().code, Code::kNotFound);
+}
+
 TEST_F(PosixDiskTest, ALockOutlivesSignalsButNotItsHolder) {
   disk_->Create("lock", 0600).value();
   int ready[2];

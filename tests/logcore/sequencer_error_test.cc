@@ -185,4 +185,27 @@ TEST_F(SequencerErrorTest, AnIdleProcessPublishesForOneThatDied) {
   EXPECT_EQ(store_->Latest().value()->size(), 1u);
 }
 
+// Without a descriptor for the files of a new segment an append fails, alone, and before anything
+// was written.
+TEST_F(SequencerErrorTest, WithoutADescriptorOneAppendFails) {
+  for (uint64_t size = 0; size < kSegmentEntries; size += 4096) {
+    Batch batch;
+    batch.Append(std::string(2 * 4096, '\0'), 4096);
+    ASSERT_TRUE(store_->Commit(&batch).has_value());
+  }
+  const auto sequencer = Sequencer::Start(store_.get(), {});
+  for (const char* operation : {"create", "open"}) {
+    for (const char* name : {"entries/1", "entries/1.index"}) {
+      FailAlways(operation, name, Code::kBusy);
+      const auto appended = sequencer->Append("one");
+      ASSERT_FALSE(appended.has_value()) << operation << " " << name;
+      EXPECT_EQ(appended.error().code, Code::kBusy);
+    }
+  }
+  faults_.Set(nullptr);
+  EXPECT_EQ(sequencer->Append("one").value(), kSegmentEntries);
+  sequencer->Stop();
+  EXPECT_TRUE(store_->Close().has_value());
+}
+
 }  // namespace

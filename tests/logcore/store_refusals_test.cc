@@ -1,12 +1,8 @@
 // What a store refuses, and with which code: files that say something impossible, and what other
 // processes left in them while it is open. Whole files that are lost or changed: tests/crash.
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <string>
 
 #include "logcore/bytes.h"
@@ -182,7 +178,10 @@ TEST_F(StoreRefusalsTest, SlotsThatHoldNoCheckpoint) {
   EXPECT_EQ(file->CheckBothSlots().error().code, Code::kCorrupt);
   ExpectError(file->IsNewer(sound.published.sequence + sound.published.sequence % 2),
               Code::kCorrupt, "shorter than its two slots");
-  ExpectError(PublishedFile::Open(disk_.get(), Access::kRead), Code::kCorrupt, "100 bytes long");
+  ExpectError(PublishedFile::Open(disk_.get(), Access::kReadWrite), Code::kCorrupt,
+              "100 bytes long");
+  ExpectError(PublishedFile::Open(disk_.get(), Access::kRead).value()->CheckBothSlots(),
+              Code::kCorrupt, "100 bytes long");
 }
 
 TEST_F(StoreRefusalsTest, AHeadThatWasOverwritten) {
@@ -216,35 +215,6 @@ TEST_F(StoreRefusalsTest, ToGoOnWhereAnotherProcessPoisonedTheHead) {
   ExpectError(other->AdvanceBase(), Code::kReadOnly, "the log stopped");
   ASSERT_TRUE(other->Close().error().code == Code::kReadOnly);
   EXPECT_EQ(Open().value()->Latest().value()->size(), 3u);
-}
-
-// Without a descriptor for a new segment an append fails, alone, and before anything was written.
-TEST_F(StoreRefusalsTest, OneAppendForWantOfDescriptors) {
-  const auto store = Open().value();
-  while (true) {  // Up to the end of the segment.
-    const uint64_t size = store->Publish().value();
-    const uint64_t count = std::min<uint64_t>(2000, kSegmentEntries - size);
-    if (count == 0) break;
-    Batch batch;
-    batch.Append(std::string(count * 2, '\0'), count);
-    ASSERT_TRUE(store->Commit(&batch).has_value());
-  }
-  rlimit before = {};
-  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  const int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  close(next);
-  for (const rlim_t more : {0u, 1u, 2u, 3u}) {
-    const rlimit few = {static_cast<rlim_t>(next) + more, before.rlim_max};
-    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
-    const Result<Committed> committed = Commit(store.get());
-    const Status advanced = store->AdvanceBase();
-    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
-    ExpectError(committed, Code::kBusy, "Too many open files");
-    EXPECT_TRUE(advanced.has_value() || advanced.error().code == Code::kBusy);
-  }
-  EXPECT_EQ(Commit(store.get())->first_index, kSegmentEntries);
-  ASSERT_TRUE(store->AdvanceBase().has_value());
-  EXPECT_EQ(store->Publish().value(), kSegmentEntries + 3);
 }
 
 // A process died while it advanced the base: whoever advances it next recovers first.

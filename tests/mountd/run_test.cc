@@ -136,7 +136,7 @@ TEST_F(RunTest, SaysItsVersion) {
 TEST_F(RunTest, HelpsOnItselfAndOnEveryCommand) {
   const Outcome outcome = RunWords({"--help"});
   EXPECT_EQ(outcome.code, 0);
-  for (const char* command : {"init", "mount", "check", "adopt"}) {
+  for (const char* command : {"init", "mount", "check", "adopt", "repair"}) {
     EXPECT_THAT(outcome.out, HasSubstr(command));
     const Outcome one = RunWords({command, "--help"});
     EXPECT_EQ(one.code, 0);
@@ -420,6 +420,24 @@ TEST_F(RunTest, BackupCopiesWhatIsNewAndCanBeAdopted) {
   Append(copy, 10);
   EXPECT_EQ(RunWords({"check", copy}).code, 0);
   ExpectRefusal(RunWords({"backup", store, copy}), "a store that takes appends");
+}
+
+// ---- repair
+
+TEST_F(RunTest, RepairSaysWhatItHasMade) {
+  const std::string store = InitStore();
+  Append(store, 10);
+  const std::string newest = Checkpoint(store);
+  EXPECT_THAT(RunWords({"repair", store}).out, StartsWith("nothing to repair: 10 entries, root "));
+  for (const char* name : {"checkpoint", "hashes/0"}) fs::remove(fs::path(store) / name);
+  ExpectRefusal(RunWords({"repair", store}), "--newest");
+  ExpectRefusal(RunWords({"repair", store, "--newest", Path("none")}), "No such file");
+  const Outcome outcome = RunWords({"repair", store, "--newest", "-"}, newest);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, StartsWith("repaired: checkpoint, hashes/0 (10 entries, root "));
+  EXPECT_THAT(outcome.err, IsEmpty());
+  EXPECT_EQ(RunWords({"check", store}).code, 0);
+  ExpectRefusal(RunWords({"repair", Path("none")}), "none");
 }
 
 // ---- adopt

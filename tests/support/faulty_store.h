@@ -68,6 +68,9 @@ class FaultyFile final : public logcore::File {
     return file_->Map(length);
   }
   logcore::Status Lock(int which) override { return file_->Lock(which); }
+  logcore::Result<bool> TryLock(int which, logcore::LockKind kind) override {
+    return file_->TryLock(which, kind);
+  }
   void Unlock(int which) override { file_->Unlock(which); }
 
  private:
@@ -82,14 +85,19 @@ class FaultyDisk final : public logcore::Disk {
       : disk_(logcore::OpenPosixDisk(path).value()), faults_(faults) {}
   logcore::Result<std::unique_ptr<logcore::File>> Open(const std::string& name,
                                                        logcore::Access access) override {
+    RETURN_IF_ERROR((*faults_)("open", name));
     return Wrap(disk_->Open(name, access), name);
   }
   logcore::Result<std::unique_ptr<logcore::File>> Create(const std::string& name,
                                                          unsigned mode) override {
+    RETURN_IF_ERROR((*faults_)("create", name));
     return Wrap(disk_->Create(name, mode), name);
   }
   logcore::Status MakeDirectory(const std::string& name, unsigned mode) override {
     return disk_->MakeDirectory(name, mode);
+  }
+  logcore::Status Link(const std::string& from, const std::string& to) override {
+    return disk_->Link(from, to);
   }
   logcore::Status Rename(const std::string& from, const std::string& to) override {
     return disk_->Rename(from, to);

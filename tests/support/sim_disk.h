@@ -52,6 +52,7 @@ namespace tlogfs_test {
 enum class SimKind {
   kCreate,
   kMakeDirectory,
+  kLink,
   kRename,
   kRemove,
   kSyncDirectory,
@@ -106,6 +107,7 @@ class SimProcess : public logcore::Disk {
   logcore::Result<std::unique_ptr<logcore::File>> Create(const std::string& name,
                                                          unsigned mode) override;
   logcore::Status MakeDirectory(const std::string& name, unsigned mode) override;
+  logcore::Status Link(const std::string& from, const std::string& to) override;
   logcore::Status Rename(const std::string& from, const std::string& to) override;
   logcore::Status Remove(const std::string& name) override;
   logcore::Result<std::vector<std::string>> List(const std::string& directory) override;
@@ -271,6 +273,7 @@ class SimDisk {
                  std::vector<std::string>* names) const;
 
   logcore::Status Lock(const LockOwner& asking, std::string_view name, uint64_t inode, int which);
+  bool TryLock(const LockOwner& asking, uint64_t inode, int which, logcore::LockKind kind);
   void Unlock(const void* file, uint64_t inode, int which);
   void ReleaseLocks(const SimProcess::State* process, const void* file);
 
@@ -278,6 +281,7 @@ class SimDisk {
   std::condition_variable lock_freed_;
   std::vector<Inode> inodes_;  // by number; 0 is the root directory
   std::map<std::pair<uint64_t, int>, LockOwner> locks_;
+  std::map<std::pair<uint64_t, int>, std::vector<LockOwner>> shared_locks_;
   std::vector<std::shared_ptr<SimProcess::State>> processes_;
   uint64_t boot_ = 1;
   uint64_t random_state_ = 1;

@@ -205,6 +205,14 @@ TEST_F(SimDiskTest, WhatIsRemovedMayBeBackUntilSync) {
   EXPECT_EQ(AfterCuts("a"), std::set<std::string>{"(none)"});
 }
 
+TEST_F(SimDiskTest, ASecondNameIsNotDurableAndAsGoodAsTheFirst) {
+  ASSERT_TRUE(process_->Link("a", "b").has_value());
+  EXPECT_EQ(process_->Link("a", "b").error().code, Code::kExists);
+  EXPECT_EQ(AfterCuts("b"), (std::set<std::string>{"(none)", old_}));
+  ASSERT_TRUE(process_->SyncDirectory("").has_value());
+  EXPECT_EQ(AfterCuts("b"), std::set<std::string>{old_});
+}
+
 TEST_F(SimDiskTest, ADirectoryLostTakesItsFilesWithIt) {
   ASSERT_TRUE(process_->MakeDirectory("d", 0755).has_value());
   auto made = process_->Create("d/f", 0644).value();

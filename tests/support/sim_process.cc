@@ -11,6 +11,7 @@ using logcore::Code;
 using logcore::Error;
 using logcore::Fail;
 using logcore::File;
+using logcore::LockKind;
 using logcore::Result;
 using logcore::Status;
 
@@ -131,6 +132,10 @@ class SimFile : public File {
   Status Lock(int which) override {
     return machine_->Lock({this, process_, std::this_thread::get_id()}, name_, inode_, which);
   }
+  Result<bool> TryLock(int which, LockKind kind) override {
+    if (process_->dead) return Fail(Code::kIo, "the process is dead");
+    return machine_->TryLock({this, process_, std::this_thread::get_id()}, inode_, which, kind);
+  }
   void Unlock(int which) override { machine_->Unlock(this, inode_, which); }
 
  private:
@@ -188,6 +193,25 @@ Status SimProcess::MakeDirectory(const std::string& name, unsigned mode) {
   const std::lock_guard lock(machine_->mutex_);
   if (!verdict.error || verdict.outcome == SimDisk::Outcome::kHappened) {
     ASSIGN_OR_RETURN([[maybe_unused]] const uint64_t inode, machine_->Make(name, mode, true));
+  }
+  return verdict.End();
+}
+
+Status SimProcess::Link(const std::string& from, const std::string& to) {
+  const auto verdict = machine_->Begin(state_.get(), SimKind::kLink, from);
+  if (verdict.ignored) return {};
+  const std::lock_guard lock(machine_->mutex_);
+  if (!verdict.error || verdict.outcome == SimDisk::Outcome::kHappened) {
+    std::string from_base, to_base;
+    SimDisk::Inode* directory = machine_->FindParent(from, &from_base);
+    const std::optional<uint64_t> inode = machine_->Find(from);
+    if (directory == nullptr || !inode) return Fail(Code::kNotFound, "link " + from);
+    if (machine_->FindParent(to, &to_base) != directory) {
+      return Fail(Code::kInvalid, "link " + from + " as " + to + ": another directory");
+    }
+    if (directory->cache_names.count(to_base) != 0) return Fail(Code::kExists, "link to " + to);
+    directory->cache_names[to_base] = *inode;
+    directory->names.push_back({++machine_->time_, to_base, *inode, ""});
   }
   return verdict.End();
 }
