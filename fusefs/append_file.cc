@@ -15,35 +15,24 @@ constexpr size_t kMaxTailLength = logcore::kFrameHeaderLength + logcore::kMaxEnt
 using logcore::Error;
 using logcore::Result;
 
-Result<Piece> AppendFile::Take(std::string_view bytes, bool revocable) {
+Result<Piece> AppendFile::Take(std::string_view bytes, bool revocable, const Most& most) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const bool keep_rest = share_.Resize(HeldLocked() + std::min(bytes.size(), kMaxTailLength));
-  Result<Taken> taken =
-      TakeBytes(options_.framing, bytes, options_.max_frames, &tail_, &before_, keep_rest);
+  Result<Taken> taken = TakeBytes(options_.framing, bytes, most, &tail_, &before_, keep_rest);
   if (!revocable) Forget(&before_);
   GiveBackLocked();
   Piece piece;
   ASSIGN_OR_RETURN(piece.taken, std::move(taken));
   if (piece.taken.count == 0) return piece;
-  tail_writer_ = 0;
+  tail_writer_ = {};
   piece.serial = ++serial_;
   piece.revocable = unsettled_ = revocable;
   return piece;
 }
 
-void AppendFile::SetTailWriter(pid_t writer) {
+void AppendFile::SetTailWriter(const Process& writer) {
   const std::lock_guard<std::mutex> lock(mutex_);
   tail_writer_ = writer;
-}
-
-void AppendFile::SetOpener(pid_t opener) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  opener_ = opener;
-}
-
-bool AppendFile::knows_opener() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return opener_ != 0;
 }
 
 bool AppendFile::has_tail() const {
@@ -73,15 +62,14 @@ Result<std::optional<Piece>> AppendFile::OnClose(const Closer& closer) {
   const std::lock_guard<std::mutex> lock(mutex_);
   // With a write on its way the file stays open, so there is another close to come.
   if (!HasBytes(tail_) || unsettled_) return std::nullopt;
+  if (!closer.process.known()) return std::nullopt;
   if (closer.killed) {
-    const pid_t writer = tail_writer_ != 0 ? tail_writer_ : opener_;
-    const bool drop = writer == closer.process || writer == 0;
-    if (drop && options_.framing == Framing::kLines) Forget(&tail_);
+    const bool drop = closer.process == tail_writer_ && options_.framing == Framing::kLines;
+    if (drop) Forget(&tail_);
     GiveBackLocked();
     return std::nullopt;
   }
-  const bool opened_it = closer.process == opener_;
-  if (!opened_it && closer.process != 0 && opener_ != 0) return std::nullopt;
+  if (closer.process != options_.opener || closer.may_hold_another) return std::nullopt;
   ASSIGN_OR_RETURN(Taken taken, EndTail(options_.framing, &tail_));
   return EndTailLocked(std::move(taken));
 }
@@ -94,13 +82,14 @@ std::optional<Piece> AppendFile::OnRelease() {
   return EndTailLocked(std::move(*taken));
 }
 
-Piece AppendFile::EndTailLocked(Taken taken) {
+std::optional<Piece> AppendFile::EndTailLocked(Taken taken) {
   Piece piece;
   piece.taken = std::move(taken);
   piece.serial = ++serial_;
   unsettled_ = false;
   Forget(&before_);
   GiveBackLocked();
+  if (piece.taken.count == 0) return std::nullopt;
   return piece;
 }
 
@@ -123,11 +112,18 @@ std::optional<Error> AppendFile::TakeError() {
   return std::exchange(error_, std::nullopt);
 }
 
-std::string AppendFile::Read(size_t length) {
+std::string AppendFile::Read(uint64_t offset, size_t length) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  std::string text = receipts_.Read(length);
+  std::string text = receipts_.Read(offset, length);
   GiveBackLocked();
   return text;
+}
+
+void AppendFile::WritesAt(uint64_t offset) {
+  if (!options_.receipts) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  receipts_.GoOn(offset);
+  GiveBackLocked();
 }
 
 bool AppendFile::has_receipts() const {

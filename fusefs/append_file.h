@@ -7,9 +7,12 @@
 //            repeated; or an error to be reported later, if its write has already been answered
 //   OnClose  a descriptor of this open file was closed: whose, and what that means for the tail
 //
-// The tail is committed by the close of the process that opened the file. Closes by processes that
-// merely inherited the descriptor do not end it: in `{ printf 'a '; date; } >> add` date(1) closes
-// the file before the shell does. It is dropped when the process that wrote it is killed.
+// The tail is committed by the close of the process that opened the file, when that has no other
+// descriptor of it: in `exec 3>> add; printf 'a ' >&3` the shell closes the copy that printf wrote
+// to. Closes by processes that merely inherited the descriptor do not end it: in
+// `{ printf 'a '; date; } >> add` date(1) closes the file before the shell does. Where it cannot be
+// told who closes, only the last close does. When the process that wrote it is killed, it is
+// dropped.
 //
 // Any thread. Tested by tests/fusefs/append_file_test.cc.
 
@@ -27,6 +30,7 @@
 
 #include "fusefs/budget.h"
 #include "fusefs/framing.h"
+#include "fusefs/process.h"
 #include "fusefs/receipts.h"
 #include "logcore/result.h"
 #include "logcore/sequencer.h"
@@ -35,8 +39,10 @@ namespace fusefs {
 
 struct AppendFileOptions {
   Framing framing = Framing::kLines;
-  bool receipts = false;      // opened for reading, too
-  size_t max_frames = 65537;  // bytes of frames in one piece; at least one frame of any entry
+  bool receipts = false;  // opened for reading, too
+  Process opener = {};
+  uid_t user = 0;                            // who opened it, whose part of the budget it takes
+  Most most = {};                            // for one piece
   std::shared_ptr<Budget> budget = nullptr;  // for the tail and the receipts; null: no limit
 };
 
@@ -51,24 +57,27 @@ struct Piece {
 class AppendFile {
  public:
   explicit AppendFile(const AppendFileOptions& options)
-      : options_(options), share_(options.budget) {}
+      : options_(options), share_(options.budget, options.user) {}
 
   // Takes a part of what is written. With no whole entry in it (count 0) there is nothing to
   // settle. kBusy: there is no entry in it, and the budget has no room to keep it.
-  logcore::Result<Piece> Take(std::string_view bytes, bool revocable);
-  // Says which process wrote the tail that Take left, and which one opened the file, as far as
-  // either can be known.
-  void SetTailWriter(pid_t writer);
-  void SetOpener(pid_t opener);
+  logcore::Result<Piece> Take(std::string_view bytes, bool revocable) {
+    return Take(bytes, revocable, options_.most);
+  }
+  // A piece with at most so much.
+  logcore::Result<Piece> Take(std::string_view bytes, bool revocable, const Most& most);
+  // Says which process wrote the tail that Take left, as far as that can be known.
+  void SetTailWriter(const Process& writer);
   bool has_tail() const;
-  bool knows_opener() const;
+  const Process& opener() const { return options_.opener; }
 
   // What became of a piece that Take or EndTail gave; once for each.
   void Settle(const Piece& piece, const logcore::Result<logcore::Appended>& appended);
 
   struct Closer {
-    pid_t process = 0;    // 0: unknown
-    bool killed = false;  // it ends by a signal
+    Process process;
+    bool killed = false;            // It ends by a signal.
+    bool may_hold_another = false;  // descriptor of this open file
   };
   // A descriptor was closed: the tail to commit now, if there is one and this closes it; kInvalid
   // if a frame is incomplete. A killed process's tail is dropped here.
@@ -80,20 +89,21 @@ class AppendFile {
   std::optional<logcore::Error> PeekError() const;
   std::optional<logcore::Error> TakeError();
 
-  // Receipts, up to `length` bytes.
-  std::string Read(size_t length);
+  // Receipts, up to `length` bytes, by a read at `offset`.
+  std::string Read(uint64_t offset, size_t length);
+  // A write at `offset` begins, or one that appends (kNoPosition).
+  void WritesAt(uint64_t offset);
   bool has_receipts() const;
 
  private:
-  Piece EndTailLocked(Taken taken);
+  std::optional<Piece> EndTailLocked(Taken taken);
   size_t HeldLocked() const;
   void GiveBackLocked();
 
   const AppendFileOptions options_;
   mutable std::mutex mutex_;  // guards all below
   Tail tail_;
-  pid_t opener_ = 0;  // 0: unknown, or not asked yet
-  pid_t tail_writer_ = 0;
+  Process tail_writer_;
   Tail before_;             // the tail before piece `serial_`
   uint64_t serial_ = 0;     // of the newest piece
   bool unsettled_ = false;  // the newest piece is revocable and not yet settled

@@ -1,17 +1,23 @@
 // Budget: the memory that all open files of a mount may hold together, for what their writers have
 // left there: lines and frames that are not whole, receipts that nobody has read. Each file has a
-// little of its own, so that whoever takes all the rest does not disturb those who need little.
+// little of its own, so that a writer who takes all the rest does not disturb those who need
+// little. And each user may hold as much as is left for all others then: one alone half of it, two
+// a third each, so that there is always room for another one. A file's user is the one who opened
+// it; someone with many user ids counts as many.
 //
 // Budget: any thread. Share: one at a time. Tested by tests/fusefs/budget_test.cc, and with ten
-// thousand open files by tests/mount/greedy_test.py.
+// thousand open files, and two users, by tests/mount/greedy_test.py.
 
 #ifndef FUSEFS_BUDGET_H_
 #define FUSEFS_BUDGET_H_
+
+#include <sys/types.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 
 #include "logcore/check.h"
@@ -25,28 +31,36 @@ class Budget {
  public:
   explicit Budget(size_t length) : left_(length) {}
 
-  // False, and nothing is taken, if there is not that much left.
-  bool Take(size_t length) {
+  // False, and nothing is taken, if the user would then hold more than is left.
+  bool Take(uid_t user, size_t length) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (left_ < length) return false;
+    const auto found = held_.find(user);
+    const size_t held = found == held_.end() ? 0 : found->second;
+    if (left_ < length || left_ - length < held + length) return false;
+    held_[user] = held + length;
     left_ -= length;
     return true;
   }
-  void Return(size_t length) {
+  void Return(uid_t user, size_t length) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = held_.find(user);
+    CHECK(found != held_.end() && length <= found->second);
+    found->second -= length;
+    if (found->second == 0) held_.erase(found);
     left_ += length;
   }
 
  private:
   std::mutex mutex_;
   size_t left_;
+  std::unordered_map<uid_t, size_t> held_;  // by those who hold something
 };
 
 // What one file holds.
 class Share {
  public:
   // Without a budget there is no limit.
-  explicit Share(std::shared_ptr<Budget> budget) : budget_(std::move(budget)) {}
+  Share(std::shared_ptr<Budget> budget, uid_t user) : budget_(std::move(budget)), user_(user) {}
   ~Share() { CHECK(Resize(0)); }
   Share(const Share&) = delete;
   Share& operator=(const Share&) = delete;
@@ -57,8 +71,8 @@ class Share {
     const size_t wanted = length - std::min(length, kOwnLength);
     if (budget_ == nullptr || wanted == taken_) return true;
     if (wanted < taken_) {
-      budget_->Return(taken_ - wanted);
-    } else if (!budget_->Take(wanted - taken_)) {
+      budget_->Return(user_, taken_ - wanted);
+    } else if (!budget_->Take(user_, wanted - taken_)) {
       return false;
     }
     taken_ = wanted;
@@ -67,6 +81,7 @@ class Share {
 
  private:
   const std::shared_ptr<Budget> budget_;
+  const uid_t user_;
   size_t taken_ = 0;
 };
 

@@ -24,19 +24,33 @@ void AppendFrame(std::string* frames, std::string_view begin, std::string_view e
   frames->append(end);
 }
 
+Refused RefusedBytes(std::string_view bytes, bool cut = true) {
+  return {.length = bytes.size(), .hash = logcore::Sha256({bytes}), .cut = cut};
+}
+
 // The tail after a write: what was not whole of it. With nothing whole, bytes are added in place,
-// so that a line that comes byte by byte costs no more than one that does not.
-void KeepTail(std::string_view rest, const Taken& taken, Tail* tail, Tail* before) {
-  if (taken.count == 0) {
+// so that a line that comes byte by byte costs no more than one that does not. `first`: the bytes
+// up to the end of the first entry; `cut`: the write may have ended inside of one.
+void KeepTail(std::string_view rest, std::string_view first, bool cut, Tail* tail, Tail* before) {
+  if (first.empty()) {
     tail->bytes.append(rest);
     tail->discarding = false;
+    tail->missing.reset();
     return;
   }
   *before = std::exchange(*tail, Tail());
+  before->missing.reset();
+  if (HasBytes(*before) || cut) before->missing = RefusedBytes(first, cut);
   tail->bytes = rest;
 }
 
-bool BeginsWith(std::string_view bytes, const RefusedEnd& refused) {
+// Whether the piece is full before a frame of so many bytes.
+bool IsEnough(const Taken& taken, size_t length, const Most& most) {
+  if (taken.count == 0) return false;
+  return most.count <= taken.count || most.frames < taken.frames.size() + length;
+}
+
+bool BeginsWith(std::string_view bytes, const Refused& refused) {
   return refused.length <= bytes.size() &&
          logcore::Sha256({bytes.substr(0, refused.length)}) == refused.hash;
 }
@@ -45,7 +59,8 @@ tl::unexpected<logcore::Error> TooLong() {
   return Fail(Code::kTooLarge, "a line has more than 65,535 bytes");
 }
 
-tl::unexpected<logcore::Error> NoRoom() {
+tl::unexpected<logcore::Error> NoRoom(std::string_view bytes, Tail* tail) {
+  tail->missing = RefusedBytes(bytes);
   return Fail(Code::kBusy, "there is no room for what is not whole");
 }
 
@@ -56,14 +71,19 @@ void RefuseLine(std::string_view bytes, size_t newline, Tail* tail) {
   if (newline == bytes.npos) {
     tail->discarding = true;
   } else if (began_before) {
-    tail->refused = RefusedEnd{newline + 1, logcore::Sha256({bytes.substr(0, newline + 1)})};
+    tail->end = RefusedBytes(bytes.substr(0, newline + 1));
   }
 }
 
-Result<Taken> TakeLines(std::string_view bytes, size_t max_frames, Tail* tail, Tail* before,
+Result<Taken> TakeLines(std::string_view bytes, const Most& most, Tail* tail, Tail* before,
                         bool keep_rest) {
-  if (tail->refused && BeginsWith(bytes, *tail->refused)) return TooLong();
-  tail->refused.reset();
+  if (tail->end && BeginsWith(bytes, *tail->end)) return TooLong();
+  tail->end.reset();
+  if (tail->missing && !BeginsWith(bytes, *tail->missing)) {
+    const bool cut = tail->missing->cut;
+    Forget(tail);
+    tail->discarding = cut;
+  }
 
   Taken taken;
   if (tail->discarding) {
@@ -72,6 +92,8 @@ Result<Taken> TakeLines(std::string_view bytes, size_t max_frames, Tail* tail, T
     if (newline == bytes.npos) return taken;
   }
   std::string_view begun = tail->bytes;  // what the first line began with
+  std::string_view first;                // up to its end
+  const bool cut = bytes.back() != '\n';
   while (taken.length < bytes.size()) {
     const std::string_view rest = bytes.substr(taken.length);
     const size_t newline = rest.find('\n');
@@ -83,19 +105,19 @@ Result<Taken> TakeLines(std::string_view bytes, size_t max_frames, Tail* tail, T
       return TooLong();
     }
     if (newline == rest.npos) {
-      if (!keep_rest && taken.length == 0) return NoRoom();
+      if (!keep_rest && taken.length == 0) return NoRoom(bytes, tail);
       if (!keep_rest) break;
-      KeepTail(rest, taken, tail, before);
+      KeepTail(rest, first, cut, tail, before);
       taken.length = bytes.size();
       return taken;
     }
-    if (taken.count > 0 && taken.frames.size() + kFrameHeaderLength + length > max_frames) break;
+    if (IsEnough(taken, kFrameHeaderLength + length, most)) break;
     AppendFrame(&taken.frames, begun, line);
-    ++taken.count;
     begun = {};
     taken.length += line.size() + 1;
+    if (++taken.count == 1) first = bytes.substr(0, taken.length);
   }
-  KeepTail({}, taken, tail, before);
+  KeepTail({}, first, cut, tail, before);
   return taken;
 }
 
@@ -108,28 +130,32 @@ std::optional<size_t> FrameLength(std::string_view begun, std::string_view rest)
   return kFrameHeaderLength + (static_cast<size_t>(byte(0)) << 8 | byte(1));
 }
 
-Result<Taken> TakeFrames(std::string_view bytes, size_t max_frames, Tail* tail, Tail* before,
+Result<Taken> TakeFrames(std::string_view bytes, const Most& most, Tail* tail, Tail* before,
                          bool keep_rest) {
+  if (tail->missing && !BeginsWith(bytes, *tail->missing)) {
+    return Fail(Code::kInvalid, "a piece of a frame was refused, and has not been written again");
+  }
   Taken taken;
   std::string_view begun = tail->bytes;
+  std::string_view first;
   while (taken.length < bytes.size()) {
     const std::string_view rest = bytes.substr(taken.length);
     const std::optional<size_t> length = FrameLength(begun, rest);
     if (!length || begun.size() + rest.size() < *length) {
-      if (!keep_rest && taken.length == 0) return NoRoom();
+      if (!keep_rest && taken.length == 0) return NoRoom(bytes, tail);
       if (!keep_rest) break;
-      KeepTail(rest, taken, tail, before);
+      KeepTail(rest, first, true, tail, before);
       taken.length = bytes.size();
       return taken;
     }
-    if (taken.count > 0 && taken.frames.size() + *length > max_frames) break;
+    if (IsEnough(taken, *length, most)) break;
     const size_t more = *length - begun.size();
     taken.frames.append(begun).append(rest.substr(0, more));
-    ++taken.count;
     begun = {};
     taken.length += more;
+    if (++taken.count == 1) first = bytes.substr(0, taken.length);
   }
-  KeepTail({}, taken, tail, before);
+  KeepTail({}, first, taken.length < bytes.size(), tail, before);
   return taken;
 }
 
@@ -139,11 +165,15 @@ void Forget(Tail* tail) {
   static_cast<void>(std::exchange(*tail, Tail()));
 }
 
-Result<Taken> TakeBytes(Framing framing, std::string_view bytes, size_t max_frames, Tail* tail,
+Result<Taken> TakeBytes(Framing framing, std::string_view bytes, const Most& most, Tail* tail,
                         Tail* before, bool keep_rest) {
-  CHECK(!bytes.empty() && kFrameHeaderLength + kMaxEntryLength <= max_frames);
-  return framing == Framing::kLines ? TakeLines(bytes, max_frames, tail, before, keep_rest)
-                                    : TakeFrames(bytes, max_frames, tail, before, keep_rest);
+  CHECK(!bytes.empty() && kFrameHeaderLength + kMaxEntryLength <= most.frames && 0 < most.count);
+  Result<Taken> taken = framing == Framing::kLines
+                            ? TakeLines(bytes, most, tail, before, keep_rest)
+                            : TakeFrames(bytes, most, tail, before, keep_rest);
+  // It is kept until it is committed: without the room that a growing string has in reserve.
+  if (taken.has_value()) taken->frames.shrink_to_fit();
+  return taken;
 }
 
 Result<Taken> EndTail(Framing framing, Tail* tail) {
@@ -152,8 +182,10 @@ Result<Taken> EndTail(Framing framing, Tail* tail) {
     return Fail(Code::kInvalid, "the last frame is incomplete");
   }
   Taken taken;
-  taken.count = 1;
-  logcore::AppendFrame(&taken.frames, tail->bytes);
+  if (!tail->missing) {
+    taken.count = 1;
+    logcore::AppendFrame(&taken.frames, tail->bytes);
+  }
   Forget(tail);
   return taken;
 }

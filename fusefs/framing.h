@@ -6,10 +6,16 @@
 //            (kTooLarge) and discarded through its newline, even if that comes in a later write.
 //   kBundle  entries come framed, as in an entry bundle.
 //
-// What a write takes is a prefix of its bytes: whole entries up to `max_frames` bytes of frames, or
-// up to a line that is too long (so that the error stands for that line alone), else everything.
+// What a write takes is a prefix of its bytes: as many whole entries as a piece may have, or those
+// before a line that is too long (so that the error stands for that line alone), else everything.
 //
-// Pure; any thread. Tested by tests/fusefs/append_file_test.cc.
+// Where there is no room for a tail, a piece that completes no entry is refused (kBusy). Its line
+// must not become an entry without it. So either it is written again, and the line goes on; or what
+// comes instead is discarded through its newline, as is what the line began with. Frames have no
+// marks: after a refused piece nothing is taken (kInvalid) until it is written again. So it is with
+// a write whose entries could not be committed, if it began or ended inside of an entry.
+//
+// Pure; any thread. Tested by tests/fusefs/append_file_test.cc and budget_test.cc.
 
 #ifndef FUSEFS_FRAMING_H_
 #define FUSEFS_FRAMING_H_
@@ -26,19 +32,29 @@ namespace fusefs {
 
 enum class Framing { kLines, kBundle };
 
-// The end of a line that was refused, up to and with its newline, as far as it stood in the write
-// that was refused. Some programs write the same bytes again after an error: without the line's
-// beginning, which is gone, they would become an entry.
-struct RefusedEnd {
+// Bytes that were refused, or the first of them. Some programs write them again after an error.
+struct Refused {
   size_t length = 0;
   logcore::Hash hash;
+  bool cut = true;  // What comes after them may not begin an entry.
+};
+
+// What one piece may have at most.
+struct Most {
+  size_t frames = 65537;   // bytes of frames; not less than the longest entry's
+  uint64_t count = 65536;  // entries: the hash of an empty one is much longer than its frame
 };
 
 // What is left over between two writes.
 struct Tail {
   std::string bytes;        // at most a line or frame less its last byte
   bool discarding = false;  // the rest of the line, through its newline, is of one that was refused
-  std::optional<RefusedEnd> refused;
+  // The end of a line that was too long, up to and with its newline, as far as it stood in the
+  // write that was refused: without the line's beginning, which is gone, it would become an entry.
+  std::optional<Refused> end;
+  // A piece for which there was no room, or whose entries could not be committed: without it the
+  // entry that has begun is not whole.
+  std::optional<Refused> missing;
 };
 
 struct Taken {
@@ -48,11 +64,11 @@ struct Taken {
 };
 
 // Takes bytes (at least one) off the front of `bytes`, and leaves in `tail` what is not whole. If
-// any entry became whole, the tail as it was before is moved to `before`, else `before` is
-// untouched. On an error nothing is taken, except that a refused line is discarded. `max_frames`
-// allows for one frame of the longest entry at least. Without `keep_rest` there is no room for a
-// longer tail: what is whole is taken, and bytes that only begin an entry are kBusy.
-logcore::Result<Taken> TakeBytes(Framing framing, std::string_view bytes, size_t max_frames,
+// any entry became whole, `before` is the tail to go on with if they cannot be committed, else
+// `before` is untouched. On an error nothing is taken, except that a line that is too long is
+// discarded. Without `keep_rest` there is no room for a longer tail: what is whole is taken, and
+// bytes that only begin an entry are kBusy.
+logcore::Result<Taken> TakeBytes(Framing framing, std::string_view bytes, const Most& most,
                                  Tail* tail, Tail* before, bool keep_rest = true);
 
 // Whether bytes are waiting for more of them.
@@ -61,8 +77,8 @@ inline bool HasBytes(const Tail& tail) {
 }
 // Forgets the tail, and gives its memory back, which assigning an empty string does not.
 void Forget(Tail* tail);
-// Ends the tail, which has bytes: a line's becomes an entry, without a newline; a frame's is
-// kInvalid, and stays as it is.
+// Ends the tail, which has bytes: a line's becomes an entry, without a newline, unless a piece of
+// it is missing: then it is none, and gone. A frame's is kInvalid, and stays as it is.
 logcore::Result<Taken> EndTail(Framing framing, Tail* tail);
 
 }  // namespace fusefs

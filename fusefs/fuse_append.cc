@@ -1,12 +1,14 @@
 #include "fusefs/fuse_append.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 
 #include <atomic>
 #include <mutex>
 #include <utility>
 
+#include "fusefs/node.h"
 #include "fusefs/process.h"
 
 namespace fusefs {
@@ -18,7 +20,11 @@ using logcore::Result;
 using logcore::Sequencer;
 using logcore::Status;
 
-constexpr size_t kLengthWhenFull = 64 * 1024;
+// For a piece while the queue is full: bundles of so much are not cut. With so many who wait, lines
+// come one by one.
+constexpr Most kMostWhenFull{.count = 1024};
+constexpr size_t kManyWaiting = 64;
+constexpr std::chrono::seconds kRestAfter{1};
 
 logcore::Submission MakeSubmission(Piece* piece) {
   logcore::Submission submission;
@@ -32,8 +38,8 @@ logcore::Submission MakeSubmission(Piece* piece) {
 // An open file, and who waits for it with poll(2).
 class Appends::OpenFile {
  public:
-  OpenFile(const AppendFileOptions& options, pid_t opener_thread, bool is_writable)
-      : file(options), opener(opener_thread), writable(is_writable) {}
+  OpenFile(const AppendFileOptions& options, bool is_writable)
+      : file(options), writable(is_writable), framing_(options.framing) {}
   ~OpenFile() { SetPollHandle(nullptr); }
 
   // One is enough: the kernel wakes all that poll this open file.
@@ -49,6 +55,7 @@ class Appends::OpenFile {
   // Runs on the sequencer's threads, which exceptions must not end: without memory for them,
   // receipts are missing.
   void Settle(const Piece& piece, const Result<Appended>& appended) noexcept {
+    if (appended.has_value()) NoteTicket(appended->ticket);
     try {
       file.Settle(piece, appended);
     } catch (const std::exception&) {
@@ -56,53 +63,79 @@ class Appends::OpenFile {
     if (file.has_receipts()) WakePollers();
   }
 
-  // Who did what is asked of /proc only when there is a tail: most writes leave none.
-  void NoteTail(pid_t thread) {
-    const pid_t writer = ProcessOf(thread);
-    file.SetTailWriter(writer);
-    if (!file.knows_opener()) file.SetOpener(thread == opener ? writer : ProcessOf(opener));
+  // The newest submission of this file that a close waits for: before a write is answered, its own.
+  Sequencer::Ticket newest() const { return newest_; }
+  void NoteTicket(Sequencer::Ticket ticket) {
+    Sequencer::Ticket before = newest_;
+    while (before < ticket && !newest_.compare_exchange_weak(before, ticket)) {
+    }
+  }
+
+  // Whether it does not matter which entries are added together.
+  bool cuts_anywhere() const { return framing_ == Framing::kLines; }
+
+  // The tail to be committed by this close, if it is one that ends it.
+  Result<std::optional<Piece>> EndTail(pid_t thread) {
+    AppendFile::Closer closer{.process = ProcessOf(thread, file.opener().id),
+                              .killed = IsKilled(thread)};
+    if (!closer.killed && closer.process == file.opener()) {
+      const Kind kind = framing_ == Framing::kLines ? Kind::kAdd : Kind::kAddBundle;
+      closer.may_hold_another = MayHoldAnother(thread, NodeNumber({.kind = kind}));
+    }
+    return file.OnClose(closer);
   }
 
   AppendFile file;
-  const pid_t opener;  // the thread that opened it
   const bool writable;
   std::atomic<bool> waits_for_room = false;  // WakePollers will be called when the queue has room
 
  private:
+  const Framing framing_;
+  std::atomic<Sequencer::Ticket> newest_ = 0;
   std::mutex poll_mutex_;
   fuse_pollhandle* poll_handle_ = nullptr;  // owned
 };
 
 void Appends::Open(Request request, Framing framing, fuse_file_info info) {
   const int access = info.flags & O_ACCMODE;
-  const auto file = std::make_shared<OpenFile>(AppendFileOptions{.framing = framing,
-                                                                 .receipts = access == O_RDWR,
-                                                                 .max_frames = options_.max_frames,
-                                                                 .budget = budget_},
-                                               request.thread(), access != O_RDONLY);
+  // Now, as the thread waits for the answer: later it can have ended, and its id be another one's.
+  const Process opener = access == O_RDONLY ? Process{} : ProcessOf(request.thread(), last_opener_);
+  if (opener.known()) last_opener_ = opener.id;
+  const auto file =
+      std::make_shared<OpenFile>(AppendFileOptions{.framing = framing,
+                                                   .receipts = access == O_RDWR,
+                                                   .opener = opener,
+                                                   .user = request.user(),
+                                                   .most = {.frames = options_.max_frames},
+                                                   .budget = budget_},
+                                 access != O_RDONLY);
   info.fh = files_.Add(file);
   info.direct_io = 1;
-  info.nonseekable = 1;
   if (!request.AnswerOpen(info)) files_.Remove(info.fh);
 }
 
-void Appends::Write(Request request, uint64_t handle, std::string_view bytes, int flags) {
+void Appends::Write(Request request, uint64_t handle, uint64_t offset, std::string_view bytes,
+                    int flags) {
   const OpenFilePtr open = files_.Find(handle);
   if (open == nullptr || bytes.empty()) return request.Answer(open == nullptr ? EBADF : 0);
+  open->file.WritesAt((flags & O_APPEND) != 0 ? kNoPosition : offset);
   if (const auto error = open->file.TakeError()) return request.Answer(*error);
 
   const bool full = sequencer_->Full();
   if (full && (flags & O_NONBLOCK) != 0) return request.Answer(EAGAIN);
-  if (full) bytes = bytes.substr(0, kLengthWhenFull);
   const bool wait = full || !options_.async;
-  Result<Piece> piece = open->file.Take(bytes, wait);
+  Most most = full ? kMostWhenFull : Most{.frames = options_.max_frames};
+  if (full && open->cuts_anywhere() && kManyWaiting <= parked_.size()) most.count = 1;
+  Result<Piece> piece = open->file.Take(bytes, wait, most);
   if (!piece.has_value()) {
     // Not EAGAIN: poll(2) would not wait.
     if (piece.error().code == logcore::Code::kBusy) return request.Answer(ENOBUFS);
     return request.Answer(piece.error());
   }
   const size_t length = piece->taken.length;
-  if (open->file.has_tail()) open->NoteTail(request.thread());
+  // Who wrote it is asked only when there is a tail: most writes leave none.
+  if (open->file.has_tail())
+    open->file.SetTailWriter(ProcessOf(request.thread(), open->file.opener().id));
   if (piece->taken.count == 0) return request.AnswerWritten(length);
   if (wait) return ParkWrite(std::move(request), open, std::move(*piece));
   SubmitUnwatched(open, std::move(*piece));
@@ -138,53 +171,62 @@ void Appends::ParkWrite(Request request, const OpenFilePtr& open, Piece piece) {
   sequencer_->CommitHere();
 }
 
-Sequencer::Ticket Appends::SubmitUnwatched(const OpenFilePtr& open, Piece piece) {
+void Appends::SubmitUnwatched(const OpenFilePtr& open, Piece piece) {
   logcore::Submission submission = MakeSubmission(&piece);
   submission.on_durable = [open, piece](const Result<Appended>& appended) {
     open->Settle(piece, appended);
   };
-  return sequencer_->Submit(std::move(submission));
+  open->NoteTicket(sequencer_->Submit(std::move(submission)));
 }
 
 void Appends::Flush(Request request, uint64_t handle) {
   const OpenFilePtr open = files_.Find(handle);
   if (open == nullptr || !open->writable) return request.Answer(open == nullptr ? EBADF : 0);
-  Sequencer::Ticket ticket = sequencer_->Newest();
   std::optional<Error> cut_short;
   if (open->file.has_tail()) {
-    const pid_t thread = request.thread();
-    Result<std::optional<Piece>> tail =
-        open->file.OnClose({.process = ProcessOf(thread), .killed = IsKilled(thread)});
+    Result<std::optional<Piece>> tail = open->EndTail(request.thread());
     if (!tail.has_value()) {
       cut_short = tail.error();
     } else if (tail->has_value()) {
-      ticket = SubmitUnwatched(open, std::move(**tail));
+      SubmitUnwatched(open, std::move(**tail));
     }
   }
   // Every close reports the error, until a write or fsync does: whose close it is cannot be told.
-  AnswerWhenPublished(std::move(request), ticket,
-                      [open, cut_short] { return cut_short ? cut_short : open->file.PeekError(); });
+  const ErrorOf error = [open, cut_short] {
+    return cut_short ? cut_short : open->file.PeekError();
+  };
+  if (IsOfAnother(request.thread(), open->file.opener())) {
+    const std::optional<Error> failed = error();
+    return failed ? request.Answer(*failed) : request.Answer(0);
+  }
+  if (!sequencer_->publishes_at_once()) {
+    return AnswerWhen(Until::kDurable, std::move(request), open->newest(), error);
+  }
+  // With what others have sequenced meanwhile, if it waits at all: one publication for them all.
+  AnswerWhen(Until::kPublished, std::move(request), open->newest() == 0 ? 0 : sequencer_->Newest(),
+             error);
 }
 
 void Appends::Fsync(Request request, uint64_t handle) {
   const OpenFilePtr open = files_.Find(handle);
   if (open == nullptr) return request.Answer(EBADF);
-  AnswerWhenPublished(std::move(request), sequencer_->Newest(),
-                      [open] { return open->file.TakeError(); });
+  AnswerWhen(Until::kPublished, std::move(request), sequencer_->Newest(),
+             [open] { return open->file.TakeError(); });
 }
 
-void Appends::AnswerWhenPublished(Request request, Sequencer::Ticket ticket,
-                                  std::function<std::optional<Error>()> error) {
+void Appends::AnswerWhen(Until until, Request request, Sequencer::Ticket ticket, ErrorOf error) {
   const uint64_t number = parked_.Park(std::move(request));
   parked_.ArmClosing(number);
+  const auto answer = [this, number, error = std::move(error)](const Status& published) {
+    Request waiting = parked_.Take(number);
+    if (!waiting) return;
+    if (const auto failed = error()) return waiting.Answer(*failed);
+    if (!published.has_value()) return waiting.Answer(published.error());
+    waiting.Answer(0);
+  };
   try {
-    sequencer_->WhenPublished(ticket, [this, number, error](const Status& published) {
-      Request waiting = parked_.Take(number);
-      if (!waiting) return;
-      if (const auto failed = error()) return waiting.Answer(*failed);
-      if (!published.has_value()) return waiting.Answer(published.error());
-      waiting.Answer(0);
-    });
+    if (until == Until::kPublished) return sequencer_->WhenPublished(ticket, answer);
+    sequencer_->WhenDurable(ticket, [answer] { answer(Status()); });
   } catch (const std::exception&) {
     if (Request waiting = parked_.Take(number)) waiting.Answer(ENOMEM);
   }
@@ -196,10 +238,21 @@ void Appends::Release(uint64_t handle) {
   if (std::optional<Piece> tail = open->file.OnRelease()) SubmitUnwatched(open, std::move(*tail));
 }
 
-void Appends::Read(Request request, uint64_t handle, size_t length) {
+// What short-lived entries took lies between what lives longer, in the arenas of several threads:
+// malloc keeps it all.
+void Appends::Rest() {
+  const Sequencer::Ticket newest = sequencer_->Newest();
+  const auto now = std::chrono::steady_clock::now();
+  if (std::exchange(seen_, newest) != newest) seen_at_ = now;
+  if (rested_ == newest || now - seen_at_ < kRestAfter || !sequencer_->Idle()) return;
+  rested_ = newest;
+  malloc_trim(0);
+}
+
+void Appends::Read(Request request, uint64_t handle, uint64_t offset, size_t length) {
   const OpenFilePtr open = files_.Find(handle);
   if (open == nullptr) return request.Answer(EBADF);
-  request.AnswerBytes(open->file.Read(length));
+  request.AnswerBytes(open->file.Read(offset, length));
 }
 
 void Appends::Poll(Request request, uint64_t handle, fuse_pollhandle* poll_handle) {

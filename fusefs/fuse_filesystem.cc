@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -81,7 +82,10 @@ Filesystem::Filesystem(logcore::Store* store, logcore::Sequencer* sequencer,
       file_mode_(S_IFREG | (0444 & ~options.umask.value_or(0))),
       directory_mode_(S_IFDIR | (0555 & ~options.umask.value_or(0))),
       append_mode_(S_IFREG | (options.append_mode.value_or(0600) & ~options.umask.value_or(0))),
-      view_(store->config().vkey.ToString()),
+      view_(store->config().vkey.ToString(),
+            [store](const logcore::Published& checkpoint) {
+              return store->PublicationTimeOf(checkpoint);
+            }),
       appends_(read_only_ ? nullptr
                           : std::make_unique<Appends>(
                                 sequencer,
@@ -122,8 +126,8 @@ Result<struct stat> Filesystem::StatOf(const Node& node, const Snapshot& snapsho
   status.st_size = static_cast<off_t>(attributes.length);
   status.st_blksize = kBlockSize;
   status.st_blocks = static_cast<blkcnt_t>((attributes.length + kStatBlock - 1) / kStatBlock);
-  status.st_mtim.tv_sec = attributes.mtime;
-  status.st_ctim = status.st_atim = status.st_mtim;
+  status.st_atim = status.st_mtim = attributes.mtime;
+  status.st_ctim = attributes.ctime;
   return status;
 }
 
@@ -144,8 +148,9 @@ void Filesystem::Lookup(Request& request, fuse_ino_t parent, const char* name) {
   if (!directory) return request.Answer(ESTALE);
   const auto snapshot = store_->Latest();
   if (!snapshot.has_value()) return request.Answer(snapshot.error());
-  // The dots come from NFS alone, and "." of files, too: is this node still there?
   const std::string_view text(name);
+  if (NAME_MAX < text.size()) return request.Answer(ENAMETOOLONG);
+  // The dots come from NFS alone, and "." of files, too: is this node still there?
   std::optional<Node> node;
   if (text == ".") {
     node = directory;
@@ -175,15 +180,11 @@ void Filesystem::Getattr(Request& request, fuse_ino_t number, fuse_file_info* /*
   request.AnswerAttributes(*status, TrustIn(node->kind).attributes);
 }
 
-void Filesystem::Setattr(Request& request, fuse_ino_t number, struct stat* /*wanted*/, int what,
+void Filesystem::Setattr(Request& request, fuse_ino_t number, struct stat* /*wanted*/, int /*what*/,
                          fuse_file_info* info) {
-  // Truncation means nothing to a file that is only ever appended to, and `>` does it.
-  const bool resizes = (what & FUSE_SET_ATTR_SIZE) != 0;
-  const int others = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID |
-                     FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME;
-  if (!IsAppend(ParseNodeNumber(number)) || !resizes || (what & others) != 0) {
-    return request.Answer(EROFS);
-  }
+  // `>` truncates, and copying programs set times, owner and mode when the bytes are there. Whether
+  // the caller may has been checked by the kernel (default_permissions).
+  if (!IsAppend(ParseNodeNumber(number))) return request.Answer(EROFS);
   Getattr(request, number, info);
 }
 
@@ -213,19 +214,20 @@ void Filesystem::Read(Request& request, fuse_ino_t number, size_t length, off_t 
                       fuse_file_info* info) {
   const std::optional<Node> node = ParseNodeNumber(number);
   if (!node) return request.Answer(ESTALE);
-  if (IsAppend(node)) return appends_->Read(std::move(request), info->fh, length);
+  const auto start = static_cast<uint64_t>(offset);
+  if (IsAppend(node)) return appends_->Read(std::move(request), info->fh, start, length);
   const auto snapshot = store_->Latest();
   if (!snapshot.has_value()) return request.Answer(snapshot.error());
-  const Result<std::string> bytes =
-      view_.Read(*node, **snapshot, static_cast<uint64_t>(offset), length);
+  const Result<std::string> bytes = view_.Read(*node, **snapshot, start, length);
   if (!bytes.has_value()) return AnswerLost(request, bytes.error());
   request.AnswerBytes(*bytes);
 }
 
 void Filesystem::Write(Request& request, fuse_ino_t number, const char* bytes, size_t length,
-                       off_t /*offset*/, fuse_file_info* info) {
+                       off_t offset, fuse_file_info* info) {
   if (!IsAppend(ParseNodeNumber(number))) return request.Answer(EBADF);
-  appends_->Write(std::move(request), info->fh, {bytes, length}, info->flags);
+  appends_->Write(std::move(request), info->fh, static_cast<uint64_t>(offset), {bytes, length},
+                  info->flags);
 }
 
 void Filesystem::Flush(Request& request, fuse_ino_t number, fuse_file_info* info) {
@@ -318,6 +320,7 @@ size_t Filesystem::AddName(Request& request, const Child& child, bool plus,
 void Filesystem::Statfs(Request& request, fuse_ino_t /*number*/) {
   struct statvfs status {};
   if (statvfs(source_.c_str(), &status) != 0) return request.Answer(errno);
+  status.f_namemax = NAME_MAX;
   request.AnswerStatfs(status);
 }
 
@@ -326,15 +329,30 @@ void Filesystem::Listxattr(Request& request, fuse_ino_t /*number*/, size_t lengt
   request.AnswerBytes("");
 }
 
-void Filesystem::AnswerKilled() {
-  if (appends_ != nullptr) appends_->parked().AnswerKilled();
+void Filesystem::Setxattr(Request& request, fuse_ino_t number, const char* name,
+                          const char* /*value*/, size_t /*length*/, int /*flags*/) {
+  Removexattr(request, number, name);
+}
+
+void Filesystem::Removexattr(Request& request, fuse_ino_t number, const char* name) {
+  if (!IsAppend(ParseNodeNumber(number))) return request.Answer(EROFS);
+  // Who may is checked by the kernel, except for `system.`: an access list is the owner's to set.
+  const uid_t caller = fuse_req_ctx(request.get())->uid;
+  const bool owns = caller == uid_ || caller == 0;
+  request.Answer(std::string_view(name).starts_with("system.") && !owns ? EPERM : 0);
+}
+
+void Filesystem::LookAfter() {
+  if (appends_ == nullptr) return;
+  appends_->parked().AnswerKilled();
+  appends_->Rest();
 }
 
 bool Filesystem::TakeNews() {
   return appends_ != nullptr && appends_->parked().TakeNews();
 }
 
-int Filesystem::KilledInterval() const {
+int Filesystem::LookInterval() const {
   if (appends_ == nullptr) return -1;
   const bool interrupted = appends_->parked().has_interrupted();
   return static_cast<int>((interrupted ? kKilledInterval : kClosingInterval).count());

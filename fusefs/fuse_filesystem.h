@@ -67,12 +67,15 @@ class Filesystem {
                    fuse_file_info* info);
   void Statfs(Request& request, fuse_ino_t number);
   void Listxattr(Request& request, fuse_ino_t number, size_t length);
+  void Setxattr(Request& request, fuse_ino_t number, const char* name, const char* value,
+                size_t length, int flags);
+  void Removexattr(Request& request, fuse_ino_t number, const char* name);
 
-  // For those who wait but are being killed: as of fuse_parked.h.
-  void AnswerKilled();
+  // For those who wait but are being killed, as of fuse_parked.h, and for memory that is not used.
+  void LookAfter();
   bool TakeNews();
-  // In how many milliseconds AnswerKilled should be called at the latest; -1: never.
-  int KilledInterval() const;
+  // In how many milliseconds LookAfter should be called at the latest; -1: never.
+  int LookInterval() const;
 
  private:
   using SnapshotPtr = std::shared_ptr<const logcore::Snapshot>;

@@ -22,7 +22,7 @@ void Call(fuse_req_t raw, Arguments... arguments) noexcept {
 }
 
 template <int error, typename... Arguments>
-void Refuse(fuse_req_t raw, Arguments... /*arguments*/) noexcept {
+void Always(fuse_req_t raw, Arguments... /*arguments*/) noexcept {
   Request(raw).Answer(error);
 }
 
@@ -50,20 +50,20 @@ fuse_lowlevel_ops Filesystem::Operations() {
   operations.readdirplus = Call<&Filesystem::Readdirplus>;
   operations.statfs = Call<&Filesystem::Statfs>;
   operations.listxattr = Call<&Filesystem::Listxattr>;
-  operations.getxattr = Refuse<ENODATA>;
-  operations.ioctl = Refuse<ENOTTY>;
-  operations.fsyncdir = Refuse<0>;
-  operations.create = Refuse<EROFS>;
-  operations.mknod = Refuse<EROFS>;
-  operations.mkdir = Refuse<EROFS>;
-  operations.unlink = Refuse<EROFS>;
-  operations.rmdir = Refuse<EROFS>;
-  operations.symlink = Refuse<EROFS>;
-  operations.rename = Refuse<EROFS>;
-  operations.link = Refuse<EROFS>;
-  operations.setxattr = Refuse<EROFS>;
-  operations.removexattr = Refuse<EROFS>;
-  operations.fallocate = Refuse<EROFS>;
+  operations.getxattr = Always<ENODATA>;
+  operations.ioctl = Always<ENOTTY>;
+  operations.fsyncdir = Always<0>;
+  operations.create = Always<EROFS>;
+  operations.mknod = Always<EROFS>;
+  operations.mkdir = Always<EROFS>;
+  operations.unlink = Always<EROFS>;
+  operations.rmdir = Always<EROFS>;
+  operations.symlink = Always<EROFS>;
+  operations.rename = Always<EROFS>;
+  operations.link = Always<EROFS>;
+  operations.setxattr = Call<&Filesystem::Setxattr>;
+  operations.removexattr = Call<&Filesystem::Removexattr>;
+  operations.fallocate = Always<0>;  // Nothing but `add` can be open for writing.
   return operations;
 }
 

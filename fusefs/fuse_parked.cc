@@ -46,6 +46,11 @@ Request Parked::Take(uint64_t number) {
   return request;
 }
 
+size_t Parked::size() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return entries_.size();
+}
+
 void Parked::Interrupted(uint64_t number) {
   const std::lock_guard<std::mutex> lock(mutex_);
   news_ = true;

@@ -49,6 +49,8 @@ class Parked {
   // An empty one if it is gone.
   Request Take(uint64_t number);
 
+  size_t size();
+
   void Interrupted(uint64_t number);
   // Answers EINTR to those that are being killed, also if what they wait for can no longer be
   // undone: the dead do not ask. To be called after news, every kKilledInterval while there are any

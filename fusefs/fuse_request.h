@@ -37,6 +37,8 @@ class Request {
   // The thread that asks; 0 if it is in a pid namespace that is not ours.
   pid_t thread() const { return fuse_req_ctx(request_)->pid; }
 
+  uid_t user() const { return fuse_req_ctx(request_)->uid; }
+
   // An errno; 0 is success.
   void Answer(int error) { fuse_reply_err(Take(), error); }
   void Answer(const logcore::Error& error) { Answer(ErrnoOf(error.code)); }

@@ -232,17 +232,17 @@ class FuseSession::Impl {
     Wake();
   }
 
-  // Until stop_ is set: calls `ready`, and looks after those who wait and are being killed.
+  // Until stop_ is set: calls `ready`, and has the filesystem look after what nobody asks for.
   void Attend(const std::function<void()>& ready) {
     bool called = false;
     while (!stop_) {
       pollfd wait{.fd = wake_.fd, .events = POLLIN, .revents = 0};
-      poll(&wait, 1, filesystem_.KilledInterval());
+      poll(&wait, 1, filesystem_.LookInterval());
       uint64_t count = 0;
       // Nothing to read is no error: the time was over.
       [[maybe_unused]] const ssize_t length = read(wake_.fd, &count, sizeof count);
       if (answered_ && !std::exchange(called, true)) ready();
-      filesystem_.AnswerKilled();
+      filesystem_.LookAfter();
     }
   }
 

@@ -1,12 +1,17 @@
 #include "fusefs/process.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <charconv>
-#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,11 +20,21 @@ namespace fusefs {
 namespace {
 
 constexpr size_t kMaxProcFile = 8192;
+// A process with more descriptors is not looked through.
+constexpr int kMaxDescriptors = 256;
+
+// /proc/self is the caller's id in the namespace that /proc is of.
+bool ProcIsOurs() {
+  std::array<char, 16> id{};
+  const ssize_t length = readlink("/proc/self", id.data(), id.size());
+  return 0 < length &&
+         std::string_view(id.data(), static_cast<size_t>(length)) == std::to_string(getpid());
+}
 
 // A file of /proc/<thread>; empty if there is none.
 std::string ReadProc(pid_t thread, std::string_view name) {
   std::string text;
-  if (thread <= 0) return text;
+  if (thread <= 0 || !ProcIsOurs()) return text;
   const std::string path = "/proc/" + std::to_string(thread) + "/" + std::string(name);
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return text;
@@ -38,13 +53,15 @@ std::optional<T> ParseNumber(std::string_view text, int base) {
   return value;
 }
 
-// The value of a line "Name:\tvalue" of a status file.
-std::string_view StatusField(std::string_view status, std::string_view name) {
-  const std::string label = "\n" + std::string(name) + ":\t";
-  const size_t at = status.find(label);
-  if (at == status.npos) return {};
-  const std::string_view rest = status.substr(at + label.size());
-  return rest.substr(0, rest.find('\n'));
+// The value of a line "Name:\tvalue".
+std::string_view Field(std::string_view text, std::string_view name) {
+  const std::string label = std::string(name) + ":\t";
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    if (line.starts_with(label)) return line.substr(label.size());
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+  }
+  return {};
 }
 
 bool HasSigkill(std::string_view mask) {
@@ -52,25 +69,41 @@ bool HasSigkill(std::string_view mask) {
   return signals && (*signals >> (SIGKILL - 1) & 1) != 0;
 }
 
+// Whether the thread is one of that process. Costs a twentieth of reading /proc: permission to send
+// a signal, which is not sent, is asked for after that.
+bool IsIn(pid_t thread, pid_t process) {
+  if (thread <= 0 || process <= 0) return false;
+  return syscall(SYS_tgkill, process, thread, 0) == 0 || errno == EPERM;
+}
+
+// Of a process alone, not of another thread than its first, is there a pidfd: unknown else.
+Process ProcessWithId(pid_t id) {
+  const int fd = id <= 0 ? -1 : static_cast<int>(syscall(SYS_pidfd_open, id, 0));
+  if (fd < 0) return {};
+  struct stat status {};
+  const bool known = fstat(fd, &status) == 0;
+  close(fd);
+  return known ? Process{.id = id, .instance = status.st_ino} : Process{};
+}
+
 }  // namespace
 
-pid_t ProcessOf(pid_t thread) {
-  // Only of a process's first thread, whose id is the process's, is there a pidfd: most writers
-  // have no other, and this costs a tenth of reading /proc.
-  const int fd = thread <= 0 ? -1 : static_cast<int>(syscall(SYS_pidfd_open, thread, 0));
-  if (0 <= fd) {
-    close(fd);
-    return thread;
-  }
+Process ProcessOf(pid_t thread, pid_t guess) {
+  if (IsIn(thread, thread)) return ProcessWithId(thread);
+  if (IsIn(thread, guess)) return ProcessWithId(guess);
   const std::string status = ReadProc(thread, "status");
-  return ParseNumber<pid_t>(StatusField(status, "Tgid"), 10).value_or(0);
+  return ProcessWithId(ParseNumber<pid_t>(Field(status, "Tgid"), 10).value_or(0));
+}
+
+bool IsOfAnother(pid_t thread, const Process& process) {
+  return process.known() && thread != process.id && IsIn(thread, thread);
 }
 
 bool IsKilled(pid_t thread) {
   // A thread in execve(2) closes its files under a lock that reading its `stat` waits for, and its
   // FLUSH waits for us. Only who has given up its memory, as exit does before it closes files, is
   // asked.
-  if (!StatusField(ReadProc(thread, "status"), "VmSize").empty()) return false;
+  if (!Field(ReadProc(thread, "status"), "VmSize").empty()) return false;
   // The exit code, as of wait(2), is the last field: the signal is in its low seven bits.
   const std::string stat = ReadProc(thread, "stat");
   const size_t space = stat.rfind(' ');
@@ -82,7 +115,29 @@ bool IsKilled(pid_t thread) {
 
 bool IsFatalSignalPending(pid_t thread) {
   const std::string status = ReadProc(thread, "status");
-  return HasSigkill(StatusField(status, "SigPnd")) || HasSigkill(StatusField(status, "ShdPnd"));
+  return HasSigkill(Field(status, "SigPnd")) || HasSigkill(Field(status, "ShdPnd"));
+}
+
+// Neither the links in `fd` nor what they lead to: a thread in execve(2) holds the lock that they
+// wait for, and the files are ours.
+bool MayHoldAnother(pid_t thread, ino_t inode) {
+  if (thread <= 0 || !ProcIsOurs()) return true;
+  const std::string path = "/proc/" + std::to_string(thread) + "/fdinfo";
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), &closedir);
+  if (folder == nullptr) return true;
+  int seen = 0;
+  while (true) {
+    errno = 0;
+    const dirent* const entry = readdir(folder.get());
+    if (entry == nullptr) return errno != 0;
+    if (entry->d_name[0] == '.') continue;
+    if (++seen > kMaxDescriptors) return true;
+    const std::string info = ReadProc(thread, std::string("fdinfo/") + entry->d_name);
+    // Empty: it has just been closed, too.
+    if (!info.empty() && ParseNumber<ino_t>(Field(info, "ino"), 10).value_or(inode) == inode) {
+      return true;
+    }
+  }
 }
 
 }  // namespace fusefs

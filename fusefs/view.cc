@@ -32,10 +32,29 @@ uint64_t LastEntryOf(const Node& tile) {
   return (nodes << height) - 1;
 }
 
+timespec TimeOf(int64_t nanoseconds) {
+  return {.tv_sec = nanoseconds / logcore::kNanoseconds,
+          .tv_nsec = nanoseconds % logcore::kNanoseconds};
+}
+
+Attributes AtSecond(uint64_t length, int64_t second) {
+  const timespec time{.tv_sec = second, .tv_nsec = 0};
+  return {.length = length, .mtime = time, .ctime = time};
+}
+
+// When an entry was integrated. Where the store has lost that, as `times` is damaged, the time of
+// the newest publication stands for it: no bytes of the log depend on it, and without one no
+// listing of the directory would succeed.
+Result<int64_t> EntryTime(const Snapshot& snapshot, uint64_t index) {
+  Result<int64_t> time = snapshot.Time(index);
+  if (!time.has_value() && time.error().code == Code::kCorrupt) return snapshot.published().time;
+  return time;
+}
+
 Result<Attributes> At(Result<uint64_t> length, Result<int64_t> time) {
   ASSIGN_OR_RETURN(const uint64_t bytes, std::move(length));
   ASSIGN_OR_RETURN(const int64_t second, std::move(time));
-  return Attributes{bytes, second};
+  return AtSecond(bytes, second);
 }
 
 }  // namespace
@@ -46,20 +65,22 @@ Result<Attributes> View::AttributesOf(const Node& node, const Snapshot& snapshot
   const int64_t newest = snapshot.published().time;
   switch (node.kind) {
     case Kind::kLog:
-      return Attributes{snapshot.LogLength(), newest};
+      return AtSecond(snapshot.LogLength(), newest);
     case Kind::kVkey:
       // As old as the log: the time of init is not kept once there are entries.
-      return At(vkey_line_.size(), snapshot.size() == 0 ? newest : snapshot.Time(0));
+      return At(vkey_line_.size(), snapshot.size() == 0 ? newest : EntryTime(snapshot, 0));
     case Kind::kTile:
-      return At(snapshot.TileLength(TileIdOf(node)), snapshot.Time(LastEntryOf(node)));
+      return At(snapshot.TileLength(TileIdOf(node)), EntryTime(snapshot, LastEntryOf(node)));
     case Kind::kEntry:
-      return At(snapshot.EntryLength(node.index), snapshot.Time(node.index));
+      return At(snapshot.EntryLength(node.index), EntryTime(snapshot, node.index));
     case Kind::kCheckpoint: {
       ASSIGN_OR_RETURN(const auto checkpoint, Checkpoint(node, snapshot));
-      return Attributes{checkpoint->note.size(), checkpoint->time};
+      return Attributes{.length = checkpoint->note.size(),
+                        .mtime = TimeOf(time_of_(*checkpoint)),
+                        .ctime = TimeOf(checkpoint->publication.at)};
     }
     default:  // Directories change, and entries are added, with each publication.
-      return Attributes{0, newest};
+      return AtSecond(0, newest);
   }
 }
 

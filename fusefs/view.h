@@ -12,10 +12,13 @@
 
 #include <array>
 #include <cstdint>
+#include <ctime>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "fusefs/node.h"
 #include "logcore/result.h"
@@ -32,13 +35,16 @@ inline constexpr size_t kLongFile = 128 * 1024;
 
 struct Attributes {
   uint64_t length = 0;  // bytes; 0 for directories and what has no length
-  int64_t mtime = 0;    // POSIX seconds
+  timespec mtime{};
+  timespec ctime{};  // as mtime, but that of a version of `checkpoint` never changes
 };
 
 class View {
  public:
-  // `vkey`: the verifier key, without a newline.
-  explicit View(const std::string& vkey) : vkey_line_(vkey + "\n") {}
+  // `vkey`: the verifier key, without a newline. `time_of`: what Store::PublicationTimeOf says.
+  View(const std::string& vkey,
+       std::function<int64_t(const logcore::Published& checkpoint)> time_of)
+      : vkey_line_(vkey + "\n"), time_of_(std::move(time_of)) {}
 
   // kNotFound where the snapshot (or, of checkpoints, this view) does not have the node.
   logcore::Result<Attributes> AttributesOf(const Node& node, const logcore::Snapshot& snapshot);
@@ -71,6 +77,7 @@ class View {
   void KeepLongFile(LongFile file);
 
   const std::string vkey_line_;
+  const std::function<int64_t(const logcore::Published&)> time_of_;
   std::mutex mutex_;  // guards all below
   // By size: the newest ones that were shown, and those that the kernel knows.
   std::map<uint64_t, std::shared_ptr<const logcore::Published>> checkpoints_;

@@ -81,18 +81,20 @@ class Auditor {
   }
 
   Status AuditConfig() {
-    const Result<StoreConfig> config = Store::ReadConfig(disk_);
+    const Result<StoreConfig> config = ReadStoreConfig(disk_);
     if (!config.has_value()) {
       cannot_go_on_ = true;
       return Judge(tl::unexpected<Error>(config.error()));
     }
+    origin_ = config->origin;
     vkey_ = config->vkey;
+    is_backup_ = !config->home;
     if (options_.vkey && *options_.vkey != *vkey_) {
       Damaged("config", "names another verifier key, " + vkey_->ToString());
       vkey_ = options_.vkey;
     }
     // It may well be kept elsewhere, or from us; but what is there must be it.
-    const Status key = Store::CheckKey(disk_, *config);
+    const Status key = CheckStoreKey(disk_, *config);
     if (!key.has_value() &&
         (key.error().code == Code::kNotFound || key.error().code == Code::kDenied)) {
       return {};
@@ -111,14 +113,14 @@ class Auditor {
     ASSIGN_OR_RETURN(const std::string boot_id, disk_->BootId());
     report_.went_down = slot->boot_id != boot_id && slot->boot_id != kCompleteBoot;
     report_.head = published_.head;
-    const Result<Checkpoint> checkpoint = OpenCheckpoint(published_.note, *vkey_);
+    const Result<Checkpoint> checkpoint = OpenCheckpoint(published_.note, origin_, *vkey_);
     if (!checkpoint.has_value()) {
       Damaged("checkpoint", checkpoint.error().message);
       return {};
     }
     // As they are: a slot that is torn is told, although an opening mends it.
     Status slots;
-    for (int i = 0; i < kAttempts; ++i) {
+    for (int i = 0; i < kAttempts && !is_backup_; ++i) {  // In a backup only the newest one counts.
       ASSIGN_OR_RETURN(const auto present, PublishedFile::Open(disk_, Access::kRead));
       slots = present->CheckBothSlots();
       if (slots.has_value() || slots.error().code != Code::kCorrupt) break;
@@ -128,6 +130,7 @@ class Auditor {
         LogFiles::Open(view_, Access::kRead, options_.gap_limit);
     if (!files.has_value()) return Judge(tl::unexpected<Error>(files.error()));
     files_ = std::move(*files);
+    for (const Error& lost : files_->lost()) Damaged(lost);
     snapshot_ = std::make_unique<Snapshot>(published_, files_, std::make_shared<Verified>());
     cannot_go_on_ = false;
     return {};
@@ -381,7 +384,7 @@ class Auditor {
   // Nothing, and the damage is noted, if `lock` is missing.
   Result<std::optional<JournalAuditOptions>> OptionsOfJournal() {
     std::optional<JournalAuditOptions> options;
-    const Result<bool> is_at_home = Store::IsAtHome(disk_);
+    const Result<bool> is_at_home = IsAtHome(disk_);
     if (!is_at_home.has_value() && is_at_home.error().code == Code::kNotFound) {
       Damaged("lock", "is missing");
       return options;
@@ -390,6 +393,7 @@ class Auditor {
     options = JournalAuditOptions{.published = published_.head,
                                   .has_sound_entries = entries_sound_ && damages_.empty(),
                                   .is_at_home = *is_at_home,
+                                  .is_backup = is_backup_,
                                   .gap_limit = options_.gap_limit};
     return options;
   }
@@ -431,7 +435,9 @@ class Auditor {
   std::map<std::string, std::string> damages_;
   bool cannot_go_on_ = false;
 
+  std::string origin_;
   std::optional<VerifierKey> vkey_;
+  bool is_backup_ = false;
   Published published_;
   std::unique_ptr<StagedDisk> mended_;  // what it would be after an opening, if that differs
   CommittedLog committed_;

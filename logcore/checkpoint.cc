@@ -61,21 +61,24 @@ std::string Checkpoint::ToString() const {
 }
 
 bool IsValidOrigin(std::string_view origin) {
-  return IsValidKeyName(origin);
+  return !origin.empty() && origin.size() <= kMaxOriginLength && origin.find('\n') == origin.npos &&
+         HasNoteCharacters(origin);
 }
 
-std::string SignCheckpoint(const TreeHead& head, const SignerKey& key) {
-  const std::string text = Checkpoint{key.verifier().name(), head, ""}.ToString();
+std::string SignCheckpoint(std::string_view origin, const TreeHead& head, const SignerKey& key) {
+  CHECK(IsValidOrigin(origin));
+  const std::string text = Checkpoint{std::string(origin), head, ""}.ToString();
   CHECK(Checkpoint::Parse(text).has_value());
   return SignNote(text, key).ToString();
 }
 
-Result<Checkpoint> OpenCheckpoint(std::string_view note, const VerifierKey& key) {
+Result<Checkpoint> OpenCheckpoint(std::string_view note, std::string_view origin,
+                                  const VerifierKey& key) {
   ASSIGN_OR_RETURN(const Note opened, OpenNote(note, {&key, 1}));
   ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Parse(opened.text));
-  if (checkpoint.origin != key.name()) {
+  if (checkpoint.origin != origin) {
     return Fail(Code::kInvalid, "open checkpoint: it is of \"" + checkpoint.origin +
-                                    "\", not of \"" + key.name() + "\"");
+                                    "\", not of \"" + std::string(origin) + "\"");
   }
   return checkpoint;
 }

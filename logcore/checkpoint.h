@@ -1,10 +1,14 @@
 // Checkpoints: C2SP tlog-checkpoint, https://c2sp.org/tlog-checkpoint. The text of a note that says
 // what a log's tree is:
 //
-//   example.com/log/testdata                          origin
+//   example.com/log/testdata                          origin: whose tree it is
 //   15                                                size, decimal
 //   rKbDipCvhuX1GZ7g5BBe8sA6BbJ7ja/1nk427v383cs=      root hash, base64
 //   (extension lines: not empty, not recommended, never written by this log)
+//
+// The name of the key that signs it should be the origin, but need not be: "go.sum database tree"
+// is signed by sum.golang.org. So an origin goes with the key where checkpoints are signed and
+// opened.
 //
 // Values; any thread. Tested by tests/logcore/checkpoint_test.cc.
 
@@ -32,13 +36,16 @@ struct Checkpoint {
   bool operator==(const Checkpoint&) const = default;
 };
 
-// An origin that this log accepts for itself: a valid key name (note.h), so that the two are equal.
+// Whether a log may have this origin: one line of a note (note.h), and no longer than
+// tlog-cosignature has room for, where one byte says its length.
+inline constexpr size_t kMaxOriginLength = 255;
 bool IsValidOrigin(std::string_view origin);
 
-// The signed note of a tree head: what `checkpoint` shows.
-std::string SignCheckpoint(const TreeHead& head, const SignerKey& key);
-// Verifies `note` with the log's key and that its origin is the key's name.
-Result<Checkpoint> OpenCheckpoint(std::string_view note, const VerifierKey& key);
+// The signed note of a tree head: what `checkpoint` shows. `origin` must be valid (CHECKed).
+std::string SignCheckpoint(std::string_view origin, const TreeHead& head, const SignerKey& key);
+// Verifies `note` with the log's key, and that it is of this origin.
+Result<Checkpoint> OpenCheckpoint(std::string_view note, std::string_view origin,
+                                  const VerifierKey& key);
 
 }  // namespace logcore
 

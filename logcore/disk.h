@@ -30,6 +30,8 @@ constexpr uint64_t RoundUpToBlock(uint64_t place) {
   return (place + kBlockLength - 1) / kBlockLength * kBlockLength;
 }
 
+enum class LockKind { kExclusive, kShared };
+
 class File {
  public:
   virtual ~File() = default;
@@ -62,9 +64,13 @@ class File {
   // is SIGBUS. kInvalid if the file is shorter now.
   virtual Result<std::shared_ptr<const char>> Map(uint64_t length) const = 0;
 
-  // Exclusive advisory locks on this file, told apart by a small number, among all openings of the
-  // file by all processes. Given up by the death of the holder. Lock waits; not recursive.
+  // Advisory locks on this file, told apart by a small number, among all openings of the
+  // file by all processes. Given up by the death of the holder. Lock waits, and is exclusive; not
+  // recursive.
   virtual Status Lock(int which) = 0;
+  // The same, but does not wait: false, if another opening has it. A shared one may be had by many
+  // openings at a time, and by no exclusive one.
+  virtual Result<bool> TryLock(int which, LockKind kind) = 0;
   virtual void Unlock(int which) = 0;
 };
 
@@ -79,11 +85,16 @@ class Disk {
   // A new, empty file of exactly the permissions `mode` less the umask. kExists if there is one.
   virtual Result<std::unique_ptr<File>> Create(const std::string& name, unsigned mode) = 0;
   virtual Status MakeDirectory(const std::string& name, unsigned mode) = 0;
+  // Another name for the same file, in the same directory. kExists if there is one of that name.
+  virtual Status Link(const std::string& from, const std::string& to) = 0;
   // Atomically replaces `to`.
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
+  // Removes a file, or a directory that is empty (kExists if it is not); a link itself, not what it
+  // points to. kNotFound. Who has the file open may go on using it; its room is free after that.
+  virtual Status Remove(const std::string& name) = 0;
   // The names in a directory ("" is the disk's own), sorted, without "." and "..".
   virtual Result<std::vector<std::string>> List(const std::string& directory) = 0;
-  // fsync(2) of a directory: names created or renamed in it before are durable.
+  // fsync(2) of a directory: what was created, linked, renamed or removed in it before is durable.
   virtual Status SyncDirectory(const std::string& directory) = 0;
 
   struct FileInfo {
@@ -100,6 +111,9 @@ class Disk {
   virtual Result<std::string> FilesystemId() = 0;
   // Which boot of the machine this is: 16 bytes, never all zero.
   virtual Result<std::string> BootId() = 0;
+  // Nanoseconds since the machine was started, also those in which it slept: the same for all
+  // processes, and never set. With another boot it begins again.
+  virtual int64_t Uptime() = 0;
   // Bytes of all kinds that are cryptographically random.
   virtual std::string RandomBytes(size_t length) = 0;
 };

@@ -27,6 +27,19 @@ CompactRange CoverOf(const EdgeTiles& tiles, uint64_t size);
 // Both.
 Result<CompactRange> ReadEdge(const LogFiles& files, uint64_t size);
 
+// The edge that gives the root, for readers: every other tile is verified by way of it. So where
+// the files of hashes are damaged just there, the level's nodes are computed from the level below,
+// and those of the lowest one from the frames.
+struct ProvenEdge {
+  EdgeTiles tiles;
+  std::array<bool, kTileLevels> is_stored{};  // The files hold that level's, as they are.
+};
+// kCorrupt if what there is does not give the root.
+Result<ProvenEdge> ProveEdge(const LogFiles& files, const TreeHead& head);
+// Whether the files, the frames too, agree about the edge of a tree of that size, and give another
+// root: then it is not the files that are damaged.
+bool Contradicts(const LogFiles& files, const TreeHead& head);
+
 }  // namespace logcore
 
 #endif  // LOGCORE_EDGE_H_

@@ -35,7 +35,6 @@ Status CheckBaseSlots(const File& journal) {
 Status FollowJournal(const File& journal, const LogFiles& files, const JournalAuditOptions& options,
                      LogState* state) {
   const TreeHead& published = options.published;
-  RETURN_IF_ERROR(CheckBaseSlots(journal));
   ASSIGN_OR_RETURN(const Base base, ReadBase(journal, std::nullopt));
   const JournalReader reader(&journal, &files, base);
   *state = base.state;
@@ -112,7 +111,7 @@ Result<bool> IsAtRest(Disk* disk, const JournalAuditOptions& options) {
 }  // namespace
 
 Result<CommittedLog> RehearseMending(Disk* disk, const JournalAuditOptions& options) {
-  for (int i = 0; i < kAttempts; ++i) {
+  for (int i = 0; i < kAttempts && !options.is_backup; ++i) {
     ASSIGN_OR_RETURN(const bool is_at_rest, IsAtRest(disk, options));
     if (is_at_rest) break;
     Result<CommittedLog> log = Rehearse(disk, options);
@@ -135,14 +134,18 @@ Result<CommittedLog> CheckJournal(Disk* disk, const LogFiles& files,
     ASSIGN_OR_RETURN(const std::optional<Head> head, ReadHead(*lock));
     if (i == 0) first = head;
     LogState state;
-    Status status = FollowJournal(*journal, files, options, &state);
-    if (status.has_value()) status = files.CheckLengths(state.end);
+    Status status = options.is_backup ? Status() : CheckBaseSlots(*journal);
+    if (status.has_value()) status = FollowJournal(*journal, files, options, &state);
+    if (status.has_value()) {
+      status = options.is_backup ? files.CheckReach(state.end) : files.CheckLengths(state.end);
+    }
     if (status.has_value()) {
       ASSIGN_OR_RETURN(const PublishedFile::Slot slot, checkpoint->Read());
       status = CheckComplete(slot, state);
-      if (status.has_value()) status = CheckHead(*lock, boot_id, slot, state);
+      if (status.has_value() && !options.is_backup) status = CheckHead(*lock, boot_id, slot, state);
     }
-    if (status.has_value() && options.has_sound_entries) {
+    if (status.has_value() && options.has_sound_entries && options.rehearses &&
+        !options.is_backup) {
       Result<CommittedLog> log = Rehearse(disk, options);
       if (log.has_value()) return log;
       status = tl::unexpected<Error>(std::move(log).error());

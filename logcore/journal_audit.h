@@ -24,6 +24,10 @@ struct JournalAuditOptions {
   TreeHead published;
   bool has_sound_entries = true;  // Only then is the published root compared.
   bool is_at_home = true;         // Else `lock` may have been copied at another time.
+  // A backup (backup_files.h) has no head, its files may go on, and of its base slots only the
+  // newest counts. What adopting it would give is not rehearsed.
+  bool is_backup = false;
+  bool rehearses = true;  // False where the files have their lengths alone (repair_view.h).
   uint64_t gap_limit = kNoGapLimit;
 };
 

@@ -1,5 +1,8 @@
 // JournalFreer: the thread that keeps a store's journal from filling up, so that no commit has to
-// free it. Part of Sequencer (sequencer.h).
+// free it, and that makes the files of a log that rests durable, so that a close has little left to
+// do. Part of Sequencer (sequencer.h).
+//
+// It sleeps until something is committed. A log rests when nothing was committed for half a second.
 //
 // Methods from any thread. Tested by tests/logcore/sequencer_test.cc and sequencer_error_test.cc.
 
@@ -7,6 +10,7 @@
 #define LOGCORE_JOURNAL_FREER_H_
 
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -21,8 +25,9 @@ class JournalFreer {
   explicit JournalFreer(Store* store);
   ~JournalFreer();  // Stops.
 
-  // After a commit: frees, in the background, if enough of the journal is in use.
-  void Look();
+  // After a commit: frees, in the background, if enough of the journal is in use; else when no
+  // other commit follows.
+  void Committed();
   // Why freeing failed, if it did: waits for the one under way. It has stopped the store.
   std::optional<Error> Failure();
   // Ends the thread, once it is done with what it does.
@@ -30,11 +35,15 @@ class JournalFreer {
 
  private:
   void Run();
+  // Waits until there is something to free, and it is time. False: it is stopping.
+  bool WaitForWorkLocked(std::unique_lock<std::mutex>* lock);
 
   Store* const store_;
   std::mutex mutex_;  // guards all below
   std::condition_variable changed_;
-  bool wanted_ = false;
+  uint64_t commits_ = 0;
+  uint64_t freed_commits_ = 0;  // so many of them need nothing more
+  bool full_ = false;           // It is time, even if commits follow.
   bool freeing_ = false;
   bool stopping_ = false;
   std::optional<Error> failure_;

@@ -7,6 +7,8 @@ namespace logcore {
 Result<std::unique_ptr<AllHeld>> AllHeld::Take(Disk* disk) {
   std::unique_ptr<AllHeld> all(new AllHeld());
   ASSIGN_OR_RETURN(all->lock_, disk->Open("lock", Access::kReadWrite));
+  ASSIGN_OR_RETURN(const bool opened, all->lock_->TryLock(kOpened, LockKind::kShared));
+  if (!opened) return Fail(Code::kBusy, "it is being repaired");
   size_t i = 0;
   for (const LockNumber which : {kBase, kCommit, kPublish}) {
     ASSIGN_OR_RETURN(all->held_[i], Held::Take(&all->mutexes_[i], all->lock_.get(), which));

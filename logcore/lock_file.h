@@ -1,4 +1,5 @@
-// The file `lock`: the locks that Writer (writer.h) takes, and the head (journal.h).
+// The file `lock`: the locks that Writer (writer.h) takes, one for a run of a backup
+// (backup_files.h), which has no writer, and the head (journal.h).
 //
 // The head may be read without a lock: it can look torn then, for the moment of one small write.
 //
@@ -18,7 +19,16 @@
 
 namespace logcore {
 
-enum LockNumber : int { kTurnstile = 0, kCommit = 1, kPublish = 2, kBase = 3 };
+// kOpened: shared by all who have the store open for appending, from before they open its files to
+// their end. Exclusive, it says that nobody has: who repairs the store takes it.
+enum LockNumber : int {
+  kTurnstile = 0,
+  kCommit = 1,
+  kPublish = 2,
+  kBase = 3,
+  kOpened = 4,
+  kBackup = 5
+};
 
 // One of the locks, with its mutex; released by the destructor.
 class Held {
@@ -43,7 +53,8 @@ class Held {
   const int which_;
 };
 
-// All of them, which keeps every other process from changing the store.
+// Those of a commit, a base and a publication, and kOpened, shared: no other process changes the
+// store meanwhile. kBusy if it is being repaired.
 class AllHeld {
  public:
   static Result<std::unique_ptr<AllHeld>> Take(Disk* disk);

@@ -7,6 +7,7 @@
 #include "logcore/bytes.h"
 #include "logcore/check.h"
 #include "logcore/entry_bundle.h"
+#include "logcore/lost_file.h"
 #include "logcore/tile.h"
 #include "logcore/time_rows.h"
 
@@ -50,15 +51,6 @@ std::vector<SegmentPart> CutFrames(uint64_t size, uint64_t frames_start, std::st
   return parts;
 }
 
-// What must be there: that it is missing is damage.
-Result<std::unique_ptr<File>> OpenNeeded(Disk* disk, const std::string& name, Access access) {
-  Result<std::unique_ptr<File>> file = disk->Open(name, access);
-  if (!file.has_value() && file.error().code == Code::kNotFound) {
-    return Fail(Code::kCorrupt, file.error().message);
-  }
-  return file;
-}
-
 }  // namespace
 
 std::string HashesName(int level) {
@@ -93,10 +85,22 @@ Result<std::unique_ptr<LogFiles>> LogFiles::Open(Disk* disk, Access access, uint
   std::unique_ptr<LogFiles> files(new LogFiles(disk, access, gap_limit));
   for (int level = 0; level < kTileLevels; ++level) {
     ASSIGN_OR_RETURN(files->hashes_[static_cast<size_t>(level)],
-                     OpenNeeded(disk, HashesName(level), access));
+                     files->OpenNeeded(HashesName(level), access));
   }
-  ASSIGN_OR_RETURN(files->times_, OpenNeeded(disk, kTimesName, access));
+  ASSIGN_OR_RETURN(files->times_, files->OpenNeeded(kTimesName, access));
   return files;
+}
+
+// What must be there: that it is missing is damage.
+Result<std::unique_ptr<File>> LogFiles::OpenNeeded(const std::string& name, Access access) {
+  Result<std::unique_ptr<File>> file = disk_->Open(name, access);
+  if (file.has_value()) return file;
+  Error error = std::move(file).error();
+  if (error.code != Code::kNotFound) return tl::unexpected<Error>(std::move(error));
+  error.code = Code::kCorrupt;
+  if (access == Access::kReadWrite) return tl::unexpected<Error>(std::move(error));
+  lost_.push_back(error);
+  return std::make_unique<LostFile>(std::move(error));
 }
 
 Status LogFiles::Create(Disk* disk) {

@@ -107,9 +107,12 @@ std::string HashesName(int level);  // "hashes/1"
 
 class LogFiles {
  public:
-  // Opens hashes/* and times, which must exist; segments as they are needed.
+  // Opens hashes/* and times, which must exist; segments as they are needed. If only to be read, a
+  // log may lack some of them: reading these is kCorrupt.
   static Result<std::unique_ptr<LogFiles>> Open(Disk* disk, Access access,
                                                 uint64_t gap_limit = kNoGapLimit);
+  // Of which that is so: why they could not be opened.
+  const std::vector<Error>& lost() const { return lost_; }
   // Creates the empty files of a new log, and syncs their directories.
   static Status Create(Disk* disk);
   // From now on complete segments are mapped (mapped_segments.h), where Mapped() asks for them. To
@@ -165,6 +168,9 @@ class LogFiles {
   Result<bool> ReadOutside(const LogEnd& end, const Outside& outside, char* out) const;
   // Removes what was written so after the end, durably.
   Status CutAfter(const LogEnd& end);
+  // Makes every file end where `end` says, durably. Only for a backup (backup_files.h), whose files
+  // hold nothing after that that was ever said to be there.
+  Status CutAll(const LogEnd& end);
   // CutAfter, by whichever process, gives back what was reserved.
   void ForgetReserved() { segments_.ForgetReserved(); }
 
@@ -196,6 +202,7 @@ class LogFiles {
   struct FileEnd;
   LogFiles(Disk* disk, Access access, uint64_t gap_limit)
       : disk_(disk), gap_limit_(gap_limit), segments_(disk, access) {}
+  Result<std::unique_ptr<File>> OpenNeeded(const std::string& name, Access access);
 
   Status ReservePart(const LogEnd& end, const SegmentPart& part);
   Result<std::shared_ptr<Segment>> SegmentToWrite(uint64_t number) const;
@@ -212,6 +219,7 @@ class LogFiles {
   Gap GapAfter(const LogEnd& end, uint64_t place) const;
   Status CheckGap(const LogEnd& end) const;
   Status CheckLengths(const LogEnd& end, const std::string& may_go_on) const;
+  Result<std::vector<std::string>> FilesAfter(const LogEnd& end) const;
 
   Disk* const disk_;
   const uint64_t gap_limit_;
@@ -222,6 +230,7 @@ class LogFiles {
   std::array<std::unique_ptr<File>, kTileLevels> hashes_;
   std::array<Reservation, kTileLevels> hashes_room_;
   std::unique_ptr<File> times_;
+  std::vector<Error> lost_;
   Reservation times_room_;
 };
 

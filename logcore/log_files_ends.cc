@@ -175,14 +175,38 @@ Status LogFiles::CheckLengths(const LogEnd& end, const std::string& may_go_on) c
     RETURN_IF_ERROR(CheckLength(*file.file, file.name, length));
   }
   // Segments after the last one may have been created, by a commit that failed, but are empty.
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, FilesAfter(end));
+  for (const std::string& name : names) {
+    if (name == may_go_on) continue;
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk_->Open(name, Access::kRead));
+    RETURN_IF_ERROR(CheckLength(*file, name, 0));
+  }
+  return {};
+}
+
+// Those of segments after the last one.
+Result<std::vector<std::string>> LogFiles::FilesAfter(const LogEnd& end) const {
+  std::vector<std::string> found;
   ASSIGN_OR_RETURN(const std::vector<std::string> names, disk_->List("entries"));
   for (const std::string& name : names) {
     const std::optional<uint64_t> number = ParseSegmentFile(name);
     if (!number || (end.size != 0 && *number <= (end.size - 1) / kSegmentEntries)) continue;
-    const std::string path = std::string(kEntriesPrefix) + name;
-    if (path == may_go_on) continue;
-    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk_->Open(path, Access::kRead));
-    RETURN_IF_ERROR(CheckLength(*file, path, 0));
+    found.push_back(std::string(kEntriesPrefix) + name);
+  }
+  return found;
+}
+
+Status LogFiles::CutAll(const LogEnd& end) {
+  ASSIGN_OR_RETURN(const std::vector<FileEnd> ends, Ends(end));
+  for (const FileEnd& file : ends) {
+    RETURN_IF_ERROR(file.file->Cut(file.length));
+    RETURN_IF_ERROR(file.file->Sync());
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, FilesAfter(end));
+  for (const std::string& name : names) {
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, disk_->Open(name, Access::kReadWrite));
+    RETURN_IF_ERROR(file->Cut(0));
+    RETURN_IF_ERROR(file->Sync());
   }
   return {};
 }

@@ -25,6 +25,7 @@ constexpr size_t kKeyLength =
     32;  // Of a public key, and of a seed, from which all of a key follows.
 constexpr size_t kSignatureLength = 64;
 constexpr size_t kKeyIdLength = sizeof(KeyId);
+constexpr uint8_t kMlDsa44Type = 0x06;  // known by name only
 
 // ---- Characters
 
@@ -61,15 +62,6 @@ bool IsSpace(uint32_t code) {
   return (0x09 <= code && code <= 0x0d) || code == 0x20 || code == 0x85 || code == 0xa0 ||
          code == 0x1680 || (0x2000 <= code && code <= 0x200a) || code == 0x2028 || code == 0x2029 ||
          code == 0x202f || code == 0x205f || code == 0x3000;
-}
-
-// UTF-8 without control characters but newline: what a whole note must be.
-bool HasNoteCharacters(std::string_view bytes) {
-  while (!bytes.empty()) {
-    const std::optional<uint32_t> code = TakeCharacter(&bytes);
-    if (!code || (*code < 0x20 && *code != '\n')) return false;
-  }
-  return true;
 }
 
 // ---- Keys
@@ -177,6 +169,14 @@ bool IsValidKeyName(std::string_view name) {
   return true;
 }
 
+bool HasNoteCharacters(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const std::optional<uint32_t> code = TakeCharacter(&bytes);
+    if (!code || (*code < 0x20 && *code != '\n')) return false;
+  }
+  return true;
+}
+
 KeyId ComputeKeyId(std::string_view name, uint8_t type, std::string_view public_key) {
   const char separator[] = {'\n', static_cast<char>(type)};
   const Hash hash = Sha256({name, {separator, sizeof(separator)}, public_key});
@@ -254,18 +254,24 @@ SignerKey::SignerKey(std::string name, std::string_view seed)
 
 // The messages quote nothing of the key: they may end in a log file.
 Result<SignerKey> SignerKey::Parse(std::string_view skey) {
-  if (!skey.starts_with(kSignerKeyPrefix)) {
-    return Fail(Code::kInvalid, "parse signer key: it does not begin with PRIVATE+KEY+");
-  }
+  const auto refuse = [](const char* why) {
+    return Fail(Code::kInvalid,
+                "not a private note key (PRIVATE+KEY+NAME+ID+KEY)" + std::string(why));
+  };
+  if (!skey.starts_with(kSignerKeyPrefix)) return refuse("");
   const std::optional<KeyParts> parts = SplitKey(skey.substr(kSignerKeyPrefix.size()));
-  if (!parts) return Fail(Code::kInvalid, "parse signer key: it has not the form of one");
+  if (!parts) return refuse("");
   const std::string_view typed_key = parts->typed_key.bytes;
-  if (static_cast<uint8_t>(typed_key[0]) != kEd25519Type) {
-    return Fail(Code::kInvalid, "parse signer key: it is not of type Ed25519");
+  const auto type = static_cast<uint8_t>(typed_key[0]);
+  if (type == kMlDsa44Type) {
+    return Fail(Code::kInvalid,
+                "a private note key of type ML-DSA-44 (0x06), which is not "
+                "supported: it must be of type Ed25519 (0x01)");
   }
+  if (type != kEd25519Type) return refuse(" of type Ed25519 (0x01)");
   SignerKey key(std::string(parts->name), typed_key.substr(1));
   if (const SecretBytes text(key.ToString()); text.bytes != skey) {
-    return Fail(Code::kInvalid, "parse signer key: its key ID is not that of its key");
+    return refuse(": its ID is not that of its key");
   }
   return key;
 }

@@ -48,6 +48,8 @@ inline constexpr size_t kMaxNoteSignatures = 100;
 inline constexpr size_t kMaxKeyNameLength = 255;
 
 bool IsValidKeyName(std::string_view name);
+// UTF-8 without control characters but newline: what all of a note must be.
+bool HasNoteCharacters(std::string_view bytes);
 KeyId ComputeKeyId(std::string_view name, uint8_t type, std::string_view public_key);
 
 // An Ed25519 verifier key: name, type (0x01, or 0x04 for a cosigner) and public key.
@@ -77,6 +79,8 @@ class VerifierKey {
 // An Ed25519 signer key, type 0x01. The seed is wiped when the last copy goes.
 class SignerKey {
  public:
+  // kInvalid for anything but the exact text that ToString() prints. The message quotes nothing of
+  // it, and says whether it is a private key of a kind that is not supported (ML-DSA).
   static Result<SignerKey> Parse(std::string_view skey);
   // A new random key. kInvalid if the name is not valid.
   static Result<SignerKey> Generate(std::string_view name);

@@ -115,8 +115,9 @@ Status Opening::Mend(const std::optional<Head>& known, bool counts, bool is_put_
 Status Opening::MendCheckpoint(const LogState& log) {
   Result<PublishedFile::Slot> slot = published_->Read();
   if (!slot.has_value()) {
-    if (slot.error().code != Code::kCorrupt || !sign_) return tl::unexpected<Error>(slot.error());
-    RETURN_IF_ERROR(PublishLog(*files_, published_, std::nullopt, log, boot_id_, sign_));
+    if (slot.error().code != Code::kCorrupt || maker_ == nullptr)
+      return tl::unexpected<Error>(slot.error());
+    RETURN_IF_ERROR(PublishLog(*files_, published_, std::nullopt, log, boot_id_, *maker_));
     return {};
   }
   const Status both = published_->CheckBothSlots();

@@ -21,7 +21,6 @@
 #ifndef LOGCORE_OPENING_H_
 #define LOGCORE_OPENING_H_
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -29,6 +28,7 @@
 #include "logcore/disk.h"
 #include "logcore/journal.h"
 #include "logcore/log_files.h"
+#include "logcore/publication.h"
 #include "logcore/published.h"
 #include "logcore/recovery.h"
 #include "logcore/result.h"
@@ -43,16 +43,16 @@ enum class OpeningMode : int {
 
 class Opening {
  public:
-  // All outlive this. `sign` makes the note of a checkpoint whose slots a power cut has torn;
-  // without it such a store is kCorrupt.
+  // All outlive this. `maker` makes the checkpoint whose slots a power cut has torn; without it,
+  // null, such a store is kCorrupt.
   Opening(Disk* disk, File* lock, File* journal, LogFiles* files, PublishedFile* published,
-          std::function<std::string(const TreeHead&)> sign)
+          const CheckpointMaker* maker)
       : disk_(disk),
         lock_(lock),
         journal_(journal),
         files_(files),
         published_(published),
-        sign_(std::move(sign)) {}
+        maker_(maker) {}
 
   // kCorrupt: it is damaged, or was rolled back in part.
   Result<bool> Run(OpeningMode mode);
@@ -73,7 +73,7 @@ class Opening {
   File* const journal_;
   LogFiles* const files_;
   PublishedFile* const published_;
-  const std::function<std::string(const TreeHead&)> sign_;
+  const CheckpointMaker* const maker_;
   std::string boot_id_;
   Base base_;
   Head head_;

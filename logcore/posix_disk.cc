@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <optional>
 #include <system_error>
@@ -40,6 +41,7 @@ Code CodeOf(int error) {
     case ENOENT:
       return Code::kNotFound;
     case EEXIST:
+    case ENOTEMPTY:
       return Code::kExists;
     case EACCES:
     case EPERM:
@@ -211,20 +213,29 @@ class PosixFile final : public File {
   }
 
   Status Lock(int which) override {
-    if (Repeat([&] { return SetLock(F_WRLCK, which); }) != 0) return FailErrno("lock", name_);
+    if (Repeat([&] { return SetLock(F_OFD_SETLKW, F_WRLCK, which); }) != 0) {
+      return FailErrno("lock", name_);
+    }
     return {};
   }
 
-  void Unlock(int which) override { CHECK(SetLock(F_UNLCK, which) == 0); }
+  Result<bool> TryLock(int which, LockKind kind) override {
+    const short type = kind == LockKind::kShared ? F_RDLCK : F_WRLCK;
+    if (SetLock(F_OFD_SETLK, type, which) == 0) return true;
+    if (errno == EAGAIN || errno == EACCES) return false;
+    return FailErrno("lock", name_);
+  }
+
+  void Unlock(int which) override { CHECK(SetLock(F_OFD_SETLK, F_UNLCK, which) == 0); }
 
  private:
-  int SetLock(short type, int which) {
+  int SetLock(int command, short type, int which) {
     struct flock lock = {};
     lock.l_type = type;
     lock.l_whence = SEEK_SET;
     lock.l_start = which;
     lock.l_len = 1;
-    return fcntl(fd_.get(), F_OFD_SETLKW, &lock);
+    return fcntl(fd_.get(), command, &lock);
   }
 
   const Descriptor fd_;
@@ -266,6 +277,16 @@ class PosixDisk final : public Disk {
     return {};
   }
 
+  Status Link(const std::string& from, const std::string& to) override {
+    ASSIGN_OR_RETURN(const Place source, Find(from));
+    ASSIGN_OR_RETURN(const Place target, Find(to));
+    if (linkat(source.fd(*this), source.last.c_str(), target.fd(*this), target.last.c_str(), 0) !=
+        0) {
+      return FailErrno("link " + from + " as", to);
+    }
+    return {};
+  }
+
   Status Rename(const std::string& from, const std::string& to) override {
     ASSIGN_OR_RETURN(const Place source, Find(from));
     ASSIGN_OR_RETURN(const Place target, Find(to));
@@ -273,6 +294,16 @@ class PosixDisk final : public Disk {
         0) {
       return FailErrno("rename " + from + " to", to);
     }
+    return {};
+  }
+
+  Status Remove(const std::string& name) override {
+    ASSIGN_OR_RETURN(const Place place, Find(name));
+    int result = unlinkat(place.fd(*this), place.last.c_str(), 0);
+    if (result != 0 && errno == EISDIR) {
+      result = unlinkat(place.fd(*this), place.last.c_str(), AT_REMOVEDIR);
+    }
+    if (result != 0) return FailErrno("remove", name);
     return {};
   }
 
@@ -333,6 +364,12 @@ class PosixDisk final : public Disk {
       return "uuid:" + HexEncode({reinterpret_cast<const char*>(uuid.bytes), uuid.length});
     }
     return "none";
+  }
+
+  int64_t Uptime() override {
+    timespec now{};
+    CHECK(clock_gettime(CLOCK_BOOTTIME, &now) == 0);
+    return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
   }
 
   // The kernel prints a UUID: 32 hexadecimal digits and 4 dashes.

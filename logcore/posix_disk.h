@@ -1,6 +1,7 @@
-// PosixDisk: a Disk that is a real directory. The only code that opens, writes, syncs or renames
-// files. It finishes short writes and repeats EINTR; it never repeats a sync that failed. Paths are
-// resolved below the directory that was opened, so a rename of the store does not confuse it.
+// PosixDisk: a Disk that is a real directory. The only code that opens, writes, syncs, renames or
+// removes files. It finishes short writes and repeats EINTR; it never repeats a sync that failed.
+// Paths are resolved below the directory that was opened, so a rename of the store does not confuse
+// it.
 //
 // Locks are open-file-description locks (fcntl F_OFD_SETLKW), one byte each: different openings
 // exclude each other even inside one process, and a killed process lets go.

@@ -8,8 +8,7 @@ namespace logcore {
 
 Result<Published> PublishLog(const LogFiles& files, PublishedFile* published,
                              const std::optional<PublishedFile::Slot>& newest, const LogState& log,
-                             std::string_view boot_id,
-                             const std::function<std::string(const TreeHead&)>& sign) {
+                             std::string_view boot_id, const CheckpointMaker& maker) {
   const CompactRange& range = log.range;
   ASSIGN_OR_RETURN(const CompactRange edge, ReadEdge(files, range.size()));
   if (edge != range) {
@@ -19,10 +18,16 @@ Result<Published> PublishLog(const LogFiles& files, PublishedFile* published,
   PublishedFile::Slot slot = newest.value_or(PublishedFile::Slot());
   slot.boot_id = boot_id;
   slot.published.sequence += 1;
+  if (!newest.has_value()) {
+    slot.published.publication = FirstPublicationTime(log.end.time, maker.clock(), maker.uptime());
+  } else if (slot.published.head != range.Head()) {
+    slot.published.publication =
+        NextPublicationTime(newest->published.publication, maker.clock(), maker.uptime());
+  }
   slot.published.head = range.Head();
   slot.published.frames_end = log.end.frames_end;
   if (log.end.size != 0) slot.published.time = log.end.time;
-  slot.published.note = sign(slot.published.head);
+  slot.published.note = maker.sign(slot.published.head);
   RETURN_IF_ERROR(published->Write(slot));
   if (!newest.has_value()) {
     slot.published.sequence += 1;

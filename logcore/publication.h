@@ -6,6 +6,7 @@
 #ifndef LOGCORE_PUBLICATION_H_
 #define LOGCORE_PUBLICATION_H_
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -18,13 +19,19 @@
 
 namespace logcore {
 
+// What a checkpoint needs beyond the log: it is signed, and dated (publication_time.h).
+struct CheckpointMaker {
+  std::function<std::string(const TreeHead&)> sign;  // gives the note
+  std::function<int64_t()> clock;                    // as of StoreOptions
+  std::function<int64_t()> uptime;                   // as of Disk
+};
+
 // Reads the right edge of the tree of `log` back, compares it with the committed range, and writes
 // the slot after `newest`, for the boot `boot_id`; both slots if there is no `newest`, as both were
-// torn. kCorrupt, and nothing is signed, if the two ways to the root differ. `sign` gives the note.
+// torn. kCorrupt, and nothing is signed, if the two ways to the root differ.
 Result<Published> PublishLog(const LogFiles& files, PublishedFile* published,
                              const std::optional<PublishedFile::Slot>& newest, const LogState& log,
-                             std::string_view boot_id,
-                             const std::function<std::string(const TreeHead&)>& sign);
+                             std::string_view boot_id, const CheckpointMaker& maker);
 
 // Before the first record after a slot said that all is on the disk: from now on a power cut may
 // tear what it covers. It may also bring back what an unsynced slot held before; so both slots are

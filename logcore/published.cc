@@ -12,8 +12,8 @@
 namespace logcore {
 namespace {
 
-constexpr std::string_view kSlotMagic = "tlogpub1";
-constexpr size_t kSlotHeaderLength = 8 + 8 + 16 + 8 + 8 + 8;
+constexpr std::string_view kSlotMagic = "tlogpub2";
+constexpr size_t kSlotHeaderLength = 8 + 8 + 16 + 8 + 8 + 3 * 8 + 8;
 constexpr size_t kMaxSlotNoteLength = kPublishedSlotLength - kSlotHeaderLength - kHashLength;
 // Both slots can only look torn while two publications overtake one reading; each takes far longer
 // than a reading does.
@@ -33,6 +33,9 @@ std::string EncodeSlot(const PublishedFile::Slot& slot) {
   bytes.append(slot.boot_id);
   AppendBigEndian(&bytes, published.frames_end);
   AppendBigEndian(&bytes, static_cast<uint64_t>(published.time));
+  AppendBigEndian(&bytes, static_cast<uint64_t>(published.publication.at));
+  AppendBigEndian(&bytes, static_cast<uint64_t>(published.publication.settled));
+  AppendBigEndian(&bytes, static_cast<uint64_t>(published.publication.uptime));
   AppendBigEndian(&bytes, uint64_t{published.note.size()});
   bytes.append(published.note);
   const Hash checksum = Sha256({bytes});
@@ -58,6 +61,10 @@ std::optional<PublishedFile::Slot> DecodeSlot(std::string_view bytes) {
   slot.boot_id = reader.Take(16);
   slot.published.frames_end = reader.Integer<uint64_t>();
   slot.published.time = static_cast<int64_t>(reader.Integer<uint64_t>());
+  slot.published.publication.at = static_cast<int64_t>(reader.Integer<uint64_t>());
+  slot.published.publication.settled = static_cast<int64_t>(reader.Integer<uint64_t>());
+  slot.published.publication.uptime = static_cast<int64_t>(reader.Integer<uint64_t>());
+  if (!IsPublicationTime(slot.published.publication)) return std::nullopt;
   const uint64_t note_length = reader.Integer<uint64_t>();
   if (note_length > kMaxSlotNoteLength) return std::nullopt;
   slot.published.note = reader.Take(note_length);
@@ -88,13 +95,24 @@ Status PublishedFile::Create(Disk* disk, const Published& first, const std::stri
   return file->Sync();
 }
 
+Result<std::string> PublishedFile::Encode(Slot slot) {
+  if (kMaxSlotNoteLength < slot.published.note.size()) {
+    return Fail(Code::kTooLarge, "checkpoint: the note is too long");
+  }
+  std::string bytes(2 * kPublishedSlotLength, '\0');
+  for (int i = 0; i < 2; ++i) {
+    const std::string encoded = EncodeSlot(slot);
+    bytes.replace(SlotOffset(slot.published.sequence), encoded.size(), encoded);
+    slot.published.sequence += 1;
+  }
+  return bytes;
+}
+
 Result<std::unique_ptr<PublishedFile>> PublishedFile::Open(Disk* disk, Access access) {
   ASSIGN_OR_RETURN(std::unique_ptr<File> file, disk->Open("checkpoint", access));
-  ASSIGN_OR_RETURN(const uint64_t length, file->Length());
-  if (length != 2 * kPublishedSlotLength) {
-    return Fail(Code::kCorrupt, "checkpoint: is " + std::to_string(length) + " bytes long");
-  }
-  return std::unique_ptr<PublishedFile>(new PublishedFile(std::move(file)));
+  std::unique_ptr<PublishedFile> published(new PublishedFile(std::move(file)));
+  if (access == Access::kReadWrite) RETURN_IF_ERROR(published->CheckLength());
+  return published;
 }
 
 // Most slots are one block long.
@@ -133,7 +151,14 @@ Result<bool> PublishedFile::SaysComplete() const {
   return false;
 }
 
+Status PublishedFile::CheckLength() const {
+  ASSIGN_OR_RETURN(const uint64_t length, file_->Length());
+  if (length == 2 * kPublishedSlotLength) return {};
+  return Fail(Code::kCorrupt, "checkpoint: is " + std::to_string(length) + " bytes long");
+}
+
 Status PublishedFile::CheckBothSlots() const {
+  RETURN_IF_ERROR(CheckLength());
   for (uint64_t i = 0; i < 2; ++i) {
     std::string bytes(kPublishedSlotLength, '\0');
     ASSIGN_OR_RETURN(const size_t length, file_->ReadAt(SlotOffset(i), bytes.data(), bytes.size()));
@@ -163,6 +188,15 @@ Status PublishedFile::Write(const Slot& slot) {
   std::string bytes = EncodeSlot(slot);
   bytes.resize(RoundUpToBlock(bytes.size()));
   return file_->WriteAt(SlotOffset(slot.published.sequence), bytes);
+}
+
+Status PublishedFile::WriteBoth(Slot* slot) {
+  for (int i = 0; i < 2; ++i) {
+    slot->published.sequence += 1;
+    RETURN_IF_ERROR(Write(*slot));
+    RETURN_IF_ERROR(Sync());
+  }
+  return {};
 }
 
 }  // namespace logcore

@@ -1,7 +1,10 @@
 // The file `checkpoint`: what is published, in two slots that are written in turn, in place.
 //
-//   slot: magic 8 | sequence 8 | boot id 16 | frames end 8 | time 8 | note length 8 | note
-//         | SHA-256 of all this 32
+//   slot: magic 8 | sequence 8 | boot id 16 | frames end 8 | time 8 | published at 8
+//         | settled at 8 | uptime 8 | note length 8 | note | SHA-256 of all this 32
+//
+// publication_time.h says what the three after `time` are; a slot that is written again for the
+// same version of the checkpoint keeps them.
 //
 // The valid slot of the greater sequence counts. Publishing never syncs it: what it says follows
 // from the journal, which is synced. The boot id says in which boot the log's files were last
@@ -32,17 +35,23 @@ inline constexpr std::string_view kCompleteBoot{"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
 class PublishedFile {
  public:
   static Status Create(Disk* disk, const Published& first, const std::string& boot_id);
-  // kCorrupt if it is not of the length of two slots.
+  // To be written, it must have the length of two slots; kCorrupt else.
   static Result<std::unique_ptr<PublishedFile>> Open(Disk* disk, Access access);
 
   struct Slot {
     Published published;
     std::string boot_id;
   };
+  // The bytes of a whole file that has `slot` in both places, the second time as the publication
+  // after it. kTooLarge if the note does not fit.
+  static Result<std::string> Encode(Slot slot);
   // The newest valid slot; kCorrupt if none is. The head in it is parsed from the note, whose
   // signature is not verified here.
   Result<Slot> Read() const;
-  // kCorrupt if a slot is neither valid nor empty, or anything stands after what it holds.
+  // kCorrupt if it is not of the length of two slots.
+  Status CheckLength() const;
+  // kCorrupt if a slot is neither valid nor empty, or anything stands after what it holds, or after
+  // both.
   Status CheckBothSlots() const;
   // Whether any slot does: also the older one, which a power cut may make the newest.
   Result<bool> SaysComplete() const;
@@ -50,6 +59,9 @@ class PublishedFile {
   Result<bool> IsNewer(uint64_t sequence) const;
   // Writes the older slot.
   Status Write(const Slot& slot);
+  // Writes one slot after the other, and syncs each: a power cut tears one at most, and what the
+  // slots held before cannot come back. The sequence goes up by two.
+  Status WriteBoth(Slot* slot);
   Status Sync() { return file_->Sync(); }
 
  private:

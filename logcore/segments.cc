@@ -36,6 +36,14 @@ Status ReadExactly(const File& file, const std::string& name, uint64_t offset, c
   return {};
 }
 
+Status WriteZeros(File* file, uint64_t begin, uint64_t end) {
+  const std::string zeros(std::min<uint64_t>(end - begin, 1 << 20), '\0');
+  for (uint64_t offset = begin; offset < end; offset += zeros.size()) {
+    RETURN_IF_ERROR(file->WriteAt(offset, std::string_view(zeros).substr(0, end - offset)));
+  }
+  return {};
+}
+
 Status Reservation::Extend(File* file, uint64_t length, uint64_t step) {
   if (length <= length_) return {};
   uint64_t goal = (length + step - 1) / step * step;

@@ -36,6 +36,9 @@ tl::unexpected<Error> FailCorrupt(const std::string& file, uint64_t offset, std:
 Status ReadExactly(const File& file, const std::string& name, uint64_t offset, char* out,
                    size_t length);
 
+// Writes zeros from `begin` up to `end`.
+Status WriteZeros(File* file, uint64_t begin, uint64_t end);
+
 // A file's room for appending, reserved in steps, so that most calls have nothing to do.
 class Reservation {
  public:

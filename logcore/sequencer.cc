@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <new>
 #include <optional>
@@ -25,7 +26,8 @@ class Sequencer::Impl {
         options_(options),
         publisher_(store, options.checkpoint_interval),
         freer_(store),
-        queue_(std::min<uint64_t>(options.batch_length, store->max_batch_length())),
+        queue_(std::min<uint64_t>(options.batch_length, store->max_batch_length()),
+               options.batch_count),
         committer_([this] { RunCommitter(); }) {}
 
   Ticket Queue(Submission submission) {
@@ -37,9 +39,10 @@ class Sequencer::Impl {
     const Ticket ticket = ++newest_;
     if (stopped_) {
       const Error error = *stopped_;
-      NoteProcessedLocked();
+      const Calls done = NoteProcessedLocked();
       lock.unlock();
       if (submission.on_durable) submission.on_durable(tl::unexpected<Error>(error));
+      Call(done);
       return ticket;
     }
     queue_.Push({ticket, std::move(submission), std::move(leaf_hashes), nullptr});
@@ -81,15 +84,17 @@ class Sequencer::Impl {
 
   bool Cancel(Ticket ticket) {
     std::optional<Waiting> cancelled;  // Destroyed without the lock.
-    std::vector<std::function<void()>> ready;
+    Calls ready;
+    Calls done;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       cancelled = queue_.Remove(ticket);
       if (!cancelled) return false;
       ready = TakeReadyLocked();
-      NoteProcessedLocked();
+      done = NoteProcessedLocked();
     }
-    for (const auto& call : ready) call();
+    Call(ready);
+    Call(done);
     return true;
   }
 
@@ -98,8 +103,26 @@ class Sequencer::Impl {
     return newest_;
   }
 
+  void WhenDurable(Ticket ticket, std::function<void()> done) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (FirstUnknownLocked() <= ticket) {
+        durable_waiters_.emplace(ticket, std::move(done));
+        return;
+      }
+    }
+    done();
+  }
+
   void WhenPublished(Ticket ticket, std::function<void(const Status&)> done) {
     publisher_.WhenPublished(ticket, std::move(done));
+  }
+
+  bool publishes_at_once() const { return options_.checkpoint_interval.count() == 0; }
+
+  bool Idle() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return newest_ < FirstUnknownLocked();
   }
 
   bool Full() const {
@@ -137,27 +160,37 @@ class Sequencer::Impl {
     std::vector<Waiting> taken;
     Batch batch;
   };
+  using Calls = std::vector<std::function<void()>>;
   // Of the next one, if it is not simply in the queue.
   enum class Next { kQueued, kBeingPrepared, kPrepared };
 
   bool FullLocked() const { return options_.queue_length <= queue_.length(); }
 
-  std::vector<std::function<void()>> TakeReadyLocked() {
+  static void Call(const Calls& calls) {
+    for (const auto& call : calls) call();
+  }
+
+  Calls TakeReadyLocked() {
     if (FullLocked() && !stopped_) return {};
     return std::exchange(room_waiters_, {});
   }
 
-  // Up to the newest ticket of which it is known, as of all before it, what became of it.
-  void NoteProcessedLocked() {
-    Ticket first_unknown = newest_ + 1;
-    if (committing_) {
-      first_unknown = first_committing_;
-    } else if (next_ != Next::kQueued) {
-      first_unknown = first_prepared_;
-    } else if (!queue_.empty()) {
-      first_unknown = queue_.front().ticket;
-    }
+  // The oldest ticket of which it is not known what became of it.
+  Ticket FirstUnknownLocked() const {
+    if (committing_) return first_committing_;
+    if (next_ != Next::kQueued) return first_prepared_;
+    return queue_.empty() ? newest_ + 1 : queue_.front().ticket;
+  }
+
+  // To be called without the lock: those who waited for what is known by now.
+  Calls NoteProcessedLocked() {
+    const Ticket first_unknown = FirstUnknownLocked();
     publisher_.Processed(first_unknown - 1, first_unknown <= newest_);
+    Calls done;
+    const auto end = durable_waiters_.lower_bound(first_unknown);
+    for (auto it = durable_waiters_.begin(); it != end; ++it) done.push_back(std::move(it->second));
+    durable_waiters_.erase(durable_waiters_.begin(), end);
+    return done;
   }
 
   // Whether there is something to commit, and nobody at it.
@@ -196,15 +229,25 @@ class Sequencer::Impl {
       Fill(work);
       store_->Prepare(&work->batch);
     } catch (const std::bad_alloc&) {
-      work->batch.Clear();  // Who commits fills it.
+      // Who commits prepares it, and fills it if it is empty.
     }
     lock->lock();
     next_ = Next::kPrepared;
   }
 
+  // All of it or, without memory, nothing. What is in the batch is not kept twice.
   static void Fill(Work* work) {
-    for (const Waiting& waiting : work->taken) {
-      work->batch.Append(waiting.submission.frames, waiting.leaf_hashes);
+    try {
+      for (const Waiting& waiting : work->taken) {
+        work->batch.Append(waiting.submission.frames, waiting.leaf_hashes);
+      }
+    } catch (const std::bad_alloc&) {
+      work->batch.Clear();
+      throw;
+    }
+    for (Waiting& waiting : work->taken) {
+      std::string().swap(waiting.submission.frames);
+      std::vector<Hash>().swap(waiting.leaf_hashes);
     }
   }
 
@@ -219,18 +262,19 @@ class Sequencer::Impl {
     Work* const work = work_now_.get();
     committing_ = true;
     first_committing_ = work->taken.front().ticket;
-    const std::vector<std::function<void()>> ready = TakeReadyLocked();
+    const Calls ready = TakeReadyLocked();
     lock->unlock();
-    for (const auto& call : ready) call();
+    Call(ready);
     if (work->batch.count() == 0) Fill(work);
     CommitAndAnswer(work);
     work->taken = {};
     work->batch.Clear();
     lock->lock();
     committing_ = flushing_ = false;
-    NoteProcessedLocked();
+    const Calls done = NoteProcessedLocked();
     lock->unlock();
-    freer_.Look();
+    Call(done);
+    freer_.Committed();
     lock->lock();
   }
 
@@ -254,8 +298,10 @@ class Sequencer::Impl {
     for (const Waiting& waiting : taken) {
       const Submission& submission = waiting.submission;
       if (submission.on_durable) {
-        submission.on_durable(Appended{committed->first_index + done,
-                                       committed->leaf_hashes.subspan(done, submission.count)});
+        submission.on_durable(
+            Appended{.first_index = committed->first_index + done,
+                     .leaf_hashes = committed->leaf_hashes.subspan(done, submission.count),
+                     .ticket = waiting.ticket});
       }
       done += submission.count;
     }
@@ -280,7 +326,7 @@ class Sequencer::Impl {
   void NoteFailure(const Error& error) {
     if (IsOfOneAppend(error.code)) return;
     std::deque<Waiting> refused;
-    std::vector<std::function<void()>> ready;
+    Calls ready;
     const Error stopped{Code::kReadOnly, "append: the log stopped: " + error.message};
     bool first = false;
     {
@@ -292,7 +338,7 @@ class Sequencer::Impl {
     }
     if (first && options_.on_stopped) options_.on_stopped(error);
     Refuse(refused, stopped);
-    for (const auto& call : ready) call();
+    Call(ready);
   }
 
   Store* const store_;
@@ -311,7 +357,8 @@ class Sequencer::Impl {
   Ticket first_prepared_ = 0;  // of the next batch, if it is prepared or being so
   bool stopping_ = false;
   std::optional<Error> stopped_;  // what new submissions are told
-  std::vector<std::function<void()>> room_waiters_;
+  Calls room_waiters_;
+  std::multimap<Ticket, std::function<void()>> durable_waiters_;
   std::unique_ptr<Work> work_now_ = std::make_unique<Work>();  // of who commits
   std::unique_ptr<Work> spare_ = std::make_unique<Work>();     // of who prepares the next one
 
@@ -344,8 +391,17 @@ bool Sequencer::Cancel(Ticket ticket) {
 Sequencer::Ticket Sequencer::Newest() const {
   return impl_->Newest();
 }
+void Sequencer::WhenDurable(Ticket ticket, std::function<void()> done) {
+  impl_->WhenDurable(ticket, std::move(done));
+}
 void Sequencer::WhenPublished(Ticket ticket, std::function<void(const Status&)> done) {
   impl_->WhenPublished(ticket, std::move(done));
+}
+bool Sequencer::publishes_at_once() const {
+  return impl_->publishes_at_once();
+}
+bool Sequencer::Idle() const {
+  return impl_->Idle();
 }
 bool Sequencer::Full() const {
   return impl_->Full();

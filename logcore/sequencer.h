@@ -37,9 +37,12 @@
 namespace logcore {
 
 struct SequencerOptions {
-  size_t batch_length = 1 << 20;  // frames in one record, as far as submissions allow
-  // Bytes that may wait before Full() says so, the batch that is prepared apart.
-  size_t queue_length = 64 << 20;
+  // Frames in one record, their bytes and how many, as far as submissions allow: the hashes of
+  // empty entries are much longer than their frames.
+  size_t batch_length = 1 << 20;
+  uint64_t batch_count = 65536;
+  // Bytes of memory that may wait before Full() says so, the batch that is prepared apart.
+  size_t queue_length = 16 << 20;
   // 0: publish with every commit, but what nobody waits for only every 5 ms while more is waiting
   // to be committed. Else at most one publication in this time.
   std::chrono::milliseconds checkpoint_interval{0};
@@ -50,6 +53,7 @@ struct SequencerOptions {
 struct Appended {
   uint64_t first_index = 0;
   std::span<const Hash> leaf_hashes;  // valid during the callback
+  uint64_t ticket = 0;                // Sequencer::Ticket
 };
 
 // Entries that travel together: all of them are committed by one record, or none is.
@@ -82,9 +86,16 @@ class Sequencer {
   bool Cancel(Ticket ticket);
   // The newest ticket given out; 0 if there is none.
   Ticket Newest() const;
+  // Calls `done` once each submission up to `ticket` has failed, was cancelled, or is durable, and
+  // its on_durable was called.
+  void WhenDurable(Ticket ticket, std::function<void()> done);
   // Calls `done` once each submission up to `ticket` has failed, was cancelled, or is published.
   // The status is the publication's.
   void WhenPublished(Ticket ticket, std::function<void(const Status&)> done);
+  // Whether a publication follows each commit, and waits for no timer.
+  bool publishes_at_once() const;
+  // Whether nothing waits, and nothing is being committed.
+  bool Idle() const;
   // Whether more waits than the queue should hold.
   bool Full() const;
   // Calls `ready` (once) when the queue is no longer full.

@@ -33,21 +33,29 @@ Snapshot::Snapshot(Published published, std::shared_ptr<const LogFiles> files,
 
 // The partial tiles of all levels give the published root together, or none of them is believed.
 // They are kept, so that what is given out are the very bytes that were hashed.
-Result<const EdgeTiles*> Snapshot::VerifiedEdge() const {
+Result<const ProvenEdge*> Snapshot::VerifiedEdge() const {
   const std::lock_guard lock(edge_mutex_);
   if (edge_) return &*edge_;
-  ASSIGN_OR_RETURN(EdgeTiles edge, ReadEdgeTiles(*files_, size()));
-  const CompactRange range = CoverOf(edge, size());
-  if (range.Root() != published_.head.root) {
-    return Fail(Code::kCorrupt, "hashes: the right edge of the tree of size " +
-                                    std::to_string(size()) + " does not give the published root");
-  }
+  ASSIGN_OR_RETURN(ProvenEdge edge, ProveEdge(*files_, published_.head));
   for (int level = 0; level < kTileLevels; ++level) {
     const int width = PartialWidth(level, size());
-    if (width != 0) verified_->Add({level, FullTiles(level, size()), width});
+    if (width == 0 || !edge.is_stored[static_cast<size_t>(level)]) continue;
+    verified_->Add({level, FullTiles(level, size()), width});
   }
   edge_ = std::move(edge);
   return &*edge_;
+}
+
+// A node that a tile of the level below must give. On the edge it is known even where the files
+// have lost it: so one damaged tile takes no other one with it.
+Result<Hash> Snapshot::ReadParent(int level, uint64_t index) const {
+  if (index / kTileWidth == FullTiles(level, size())) {
+    ASSIGN_OR_RETURN(const ProvenEdge* const edge, VerifiedEdge());
+    return edge->tiles[static_cast<size_t>(level)][index % kTileWidth];
+  }
+  Hash node;
+  RETURN_IF_ERROR(ReadNodes(level, index, std::span(&node, 1)));
+  return node;
 }
 
 // Nodes of one tile, from node `first` of its level on; verified. A full tile's root is a node of
@@ -60,15 +68,18 @@ Status Snapshot::ReadNodes(int level, uint64_t first, std::span<Hash> out) const
     return files_->ReadNodes(level, first, out);
   }
   if (index == FullTiles(level, size())) {
-    ASSIGN_OR_RETURN(const EdgeTiles* const edge, VerifiedEdge());
-    std::copy_n((*edge)[static_cast<size_t>(level)].begin() + static_cast<ptrdiff_t>(skip),
-                out.size(), out.begin());
+    ASSIGN_OR_RETURN(const ProvenEdge* const edge, VerifiedEdge());
+    if (!edge->is_stored[static_cast<size_t>(level)]) {
+      return Fail(Code::kCorrupt, "hashes/" + std::to_string(level) + ": tile " +
+                                      std::to_string(index) + " is not the published one");
+    }
+    const std::vector<Hash>& nodes = edge->tiles[static_cast<size_t>(level)];
+    std::copy_n(nodes.begin() + static_cast<ptrdiff_t>(skip), out.size(), out.begin());
     return {};
   }
   std::vector<Hash> nodes(kTileWidth);
   RETURN_IF_ERROR(files_->ReadNodes(level, index * kTileWidth, nodes));
-  Hash parent;
-  RETURN_IF_ERROR(ReadNodes(level + 1, index, std::span(&parent, 1)));
+  ASSIGN_OR_RETURN(const Hash parent, ReadParent(level + 1, index));
   std::vector<Hash> scratch = nodes;
   if (PerfectRoot(scratch) != parent) {
     return Fail(Code::kCorrupt, "hashes/" + std::to_string(level) + ": tile " +

@@ -25,6 +25,7 @@
 #include "logcore/log_files.h"
 #include "logcore/mapped_segments.h"
 #include "logcore/merkle.h"
+#include "logcore/publication_time.h"
 #include "logcore/result.h"
 #include "logcore/tile.h"
 #include "logcore/verified.h"
@@ -33,11 +34,12 @@ namespace logcore {
 
 // What a checkpoint slot of the store says (published.h).
 struct Published {
-  uint64_t sequence = 0;     // of the publication; 1 is the empty log's
+  uint64_t sequence = 0;  // of the publication; 1 is the empty log's
   TreeHead head;
-  uint64_t frames_end = 0;   // global frame offset after the last entry
-  int64_t time = 0;          // second of the newest entry's integration, or of init
-  std::string note;          // the signed checkpoint, exactly as served
+  uint64_t frames_end = 0;  // global frame offset after the last entry
+  int64_t time = 0;         // second of the newest entry's integration, or of init
+  PublicationTime publication{};
+  std::string note;  // the signed checkpoint, exactly as served
   bool operator==(const Published&) const = default;
 };
 
@@ -87,7 +89,8 @@ class Snapshot {
   friend class Scan;
 
   Status ReadNodes(int level, uint64_t first, std::span<Hash> out) const;
-  Result<const EdgeTiles*> VerifiedEdge() const;
+  Result<Hash> ReadParent(int level, uint64_t index) const;
+  Result<const ProvenEdge*> VerifiedEdge() const;
   Result<std::string> ReadBundle(uint64_t bundle, int from, int to) const;
   Status VerifyBundle(uint64_t bundle, int width) const;
   Status CheckBundle(uint64_t bundle, int begin, int known, uint64_t offset,
@@ -99,7 +102,7 @@ class Snapshot {
   const std::shared_ptr<Verified> verified_;
   mutable std::mutex edge_mutex_;
   mutable std::atomic<bool> times_whole_ = false;
-  mutable std::optional<EdgeTiles> edge_;  // verified; once it is there it stays
+  mutable std::optional<ProvenEdge> edge_;  // verified; once it is there it stays
 };
 
 }  // namespace logcore

@@ -131,6 +131,7 @@ class StagedDisk::Opening final : public File {
     return Fail(Code::kInvalid, "map: what is staged is not in one piece");
   }
   Status Lock(int /*which*/) override { return {}; }
+  Result<bool> TryLock(int /*which*/, LockKind /*kind*/) override { return true; }
   void Unlock(int /*which*/) override {}
 
  private:
@@ -152,7 +153,7 @@ Status StagedDisk::Apply() {
 Result<std::unique_ptr<File>> StagedDisk::Open(const std::string& name, Access access) {
   const auto known = names_.find(name);
   if (known != names_.end() && known->second.content == nullptr) {
-    return Fail(Code::kNotFound, "open " + name + ": it was renamed");
+    return Fail(Code::kNotFound, "open " + name + ": no such file");
   }
   const auto file = std::make_shared<std::unique_ptr<File>>();
   if (known != names_.end() && !known->second.is_on_disk) {
@@ -186,11 +187,22 @@ Status StagedDisk::MakeDirectory(const std::string& name, unsigned /*mode*/) {
   return Fail(Code::kInvalid, "make directory " + name + ": it cannot be staged");
 }
 
+Status StagedDisk::Link(const std::string& /*from*/, const std::string& to) {
+  return Fail(Code::kInvalid, "link " + to + ": it cannot be staged");
+}
+
 Status StagedDisk::Rename(const std::string& from, const std::string& to) {
   ASSIGN_OR_RETURN(const FileInfo info, Info(from));
   if (names_.count(from) == 0) RETURN_IF_ERROR(Open(from, Access::kRead));
   changes_.push_back([this, from, to] { return disk_->Rename(from, to); });
   names_[to] = {std::exchange(names_[from], Name()).content, false, info};
+  return {};
+}
+
+Status StagedDisk::Remove(const std::string& name) {
+  RETURN_IF_ERROR(Info(name));
+  changes_.push_back([this, name] { return disk_->Remove(name); });
+  names_[name] = Name();
   return {};
 }
 
@@ -215,7 +227,7 @@ Result<Disk::FileInfo> StagedDisk::Info(const std::string& name) {
   const auto known = names_.find(name);
   if (known == names_.end()) return disk_->Info(name);
   if (known->second.content == nullptr) {
-    return Fail(Code::kNotFound, "info of " + name + ": it was renamed");
+    return Fail(Code::kNotFound, "info of " + name + ": no such file");
   }
   return known->second.is_on_disk ? disk_->Info(name) : known->second.info;
 }

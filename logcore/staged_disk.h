@@ -36,12 +36,15 @@ class StagedDisk final : public Disk {
   Result<std::unique_ptr<File>> Open(const std::string& name, Access access) override;
   Result<std::unique_ptr<File>> Create(const std::string& name, unsigned mode) override;
   Status MakeDirectory(const std::string& name, unsigned mode) override;  // not staged: kInvalid
+  Status Link(const std::string& from, const std::string& to) override;  // not staged: kInvalid
   Status Rename(const std::string& from, const std::string& to) override;
+  Status Remove(const std::string& name) override;  // a file
   Result<std::vector<std::string>> List(const std::string& directory) override;
   Status SyncDirectory(const std::string& directory) override;
   Result<FileInfo> Info(const std::string& name) override;
   Result<std::string> FilesystemId() override { return disk_->FilesystemId(); }
   Result<std::string> BootId() override { return disk_->BootId(); }
+  int64_t Uptime() override { return disk_->Uptime(); }
   std::string RandomBytes(size_t length) override { return disk_->RandomBytes(length); }
 
  private:
@@ -50,7 +53,7 @@ class StagedDisk final : public Disk {
   using Change = std::function<Status()>;
   using FilePtr = std::shared_ptr<std::unique_ptr<File>>;  // null until Apply has made the file
   struct Name {
-    std::shared_ptr<Content> content;  // null: it was renamed away
+    std::shared_ptr<Content> content;  // null: it has no such name any more
     bool is_on_disk = true;            // by this name; else only once Apply has made it
     FileInfo info = {};                // if it is not
   };

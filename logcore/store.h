@@ -11,7 +11,7 @@
 // Threads: Latest() from any; Commit() from one thread at a time, so too Prepare(), Presign() and
 // Publish(), and AdvanceBase() and FreeJournal(): four different ones, if you like. Sequencer
 // (sequencer.h) does just that.
-// Tested by tests/logcore/store_test.cc, prepare_test.cc and tests/crash.
+// Tested by tests/logcore/store_test.cc, origins_test.cc, prepare_test.cc and tests/crash.
 
 #ifndef LOGCORE_STORE_H_
 #define LOGCORE_STORE_H_
@@ -33,11 +33,13 @@
 #include "logcore/published.h"
 #include "logcore/result.h"
 #include "logcore/snapshot.h"
+#include "logcore/store_config.h"
 
 namespace logcore {
 
 struct StoreOptions {
-  // POSIX seconds. Steps of the clock are taken in: a log's times never go back.
+  // Nanoseconds since the epoch of POSIX. Steps of the clock are taken in: a log's times never go
+  // back (log_clock.h, publication_time.h).
   std::function<int64_t()> clock;
   // Snapshot::Entries finds entries of complete segments in memory (mmap). For programs that can
   // take it: if a mapped file is cut short, or its disk fails, the process gets SIGBUS instead of
@@ -51,23 +53,8 @@ struct StoreOptions {
 
 struct InitOptions {
   std::string origin;
-  std::optional<SignerKey> key;  // Its name must be the origin. None: a new one is made.
+  std::optional<SignerKey> key;  // None: a new one is made, of that name.
   uint64_t journal_length = kDefaultJournalLength;
-};
-
-// Where a store takes appends. The file `lock` of a copy has another inode; if it has the same
-// number, as a freed one is given out again, it was made at another time.
-struct StoreHome {
-  std::string filesystem;  // Disk::FilesystemId()
-  uint64_t lock_inode = 0;
-  int64_t lock_birth = 0;  // as of Disk::FileInfo; 0 if the filesystem did not tell
-};
-
-// What `config` says.
-struct StoreConfig {
-  std::string origin;
-  VerifierKey vkey;
-  std::optional<StoreHome> home;  // None: a backup, which takes no appends anywhere.
 };
 
 // Entries on their way into the log: the bytes of one journal record, built in place, and their
@@ -104,17 +91,22 @@ class Writer;
 class Store {
  public:
   // Creates a store in an empty directory; durable when it returns. Returns the verifier key.
-  // kExists if the directory is not empty.
+  // kExists if the directory is not empty; kInvalid if the origin is not valid (checkpoint.h) or,
+  // without a key, is none that a key can have (note.h). After any error it is as it was before,
+  // unless the disk refuses that as well. An init that was killed leaves what is no store, and no
+  // directory for another one.
   static Result<VerifierKey> Init(Disk* disk, const InitOptions& init, const StoreOptions& options);
 
   enum class Mode {
-    kReadOnly,  // No key, no lock, no journal: read permission is enough.
-    kAppend,    // Recovers first, if the last writer died or the machine went down.
+    // No key, no lock, no journal: read permission is enough. Of a damaged log, all that verifies
+    // can be read; see damage().
+    kReadOnly,
+    kAppend,  // Recovers first, if the last writer died or the machine went down.
   };
-  // Never creates anything, and a refusal changes nothing. Refuses (kCorrupt) what is damaged or
-  // was rolled back in part, (kReadOnly) a copy opened for appending, (kDenied) a key that others
-  // can read, (kBusy) a read-only opening after a power cut before any writer has recovered. The
-  // disk must outlive the store.
+  // Never creates anything, and a refusal changes nothing. Refuses (kCorrupt) to append to what is
+  // damaged or was rolled back in part, (kReadOnly) to a copy, (kDenied) with a key that others can
+  // read, (kBusy) during a repair; and (kBusy) a read-only opening after a power cut, before any
+  // writer has recovered. The disk must outlive the store.
   static Result<std::unique_ptr<Store>> Open(Disk* disk, Mode mode, const StoreOptions& options);
 
   // Makes a copied or restored store appendable here, once `newest` (a signed checkpoint, the
@@ -122,18 +114,18 @@ class Store {
   // refusal changes nothing.
   static Status Adopt(Disk* disk, std::string_view newest, const StoreOptions& options);
 
-  // Reads `config` alone.
-  static Result<StoreConfig> ReadConfig(Disk* disk);
-  // Whether this is the place that `config` names: else it is a copy, or a backup.
-  static Result<bool> IsAtHome(Disk* disk);
-  // Whether `key` is the one that `config` names.
-  static Status CheckKey(Disk* disk, const StoreConfig& config);
-
   ~Store();
 
   const StoreConfig& config() const { return config_; }
+  // Of a store that is read-only, the first thing that its opening found to be lost, cut or
+  // damaged: an opening for appending would have been refused for it. That there is none does not
+  // show that the store is sound: that is the audit's to say.
+  const std::optional<Error>& damage() const { return damage_; }
   // The newest published snapshot, by whichever process. One pread when nothing is new.
   Result<std::shared_ptr<const Snapshot>> Latest();
+  // When a checkpoint of this store was published, as readers are to see it now: nanoseconds since
+  // the epoch (publication_time.h).
+  int64_t PublicationTimeOf(const Published& published) const;
 
   // Makes the batch's entries durable, and gives them their indexes. Any error means that none of
   // them will be acknowledged: after kNoSpace, kTooLarge or kReadOnly none was added; after any
@@ -161,7 +153,7 @@ class Store {
   uint64_t max_batch_length() const;
 
  private:
-  explicit Store(StoreConfig config);
+  Store(Disk* disk, StoreConfig config);
   Status OpenToRead(Disk* disk, const StoreOptions& options);
   // False, and it is not open: the last writer did not leave it idle, and `mode` is kIfIdle.
   Result<bool> OpenToAppend(Disk* disk, const StoreOptions& options, OpeningMode mode);
@@ -174,11 +166,14 @@ class Store {
   // The newest slot, if readers in this boot may believe it.
   Result<Published> BelievablePublished(Disk* disk) const;
 
+  Disk* const disk_;
   const StoreConfig config_;
+  std::unique_ptr<File> opened_;  // holds kOpened (lock_file.h); none when read-only
   std::shared_ptr<LogFiles> files_;
   const std::shared_ptr<Verified> verified_;
   std::unique_ptr<PublishedFile> published_;
   std::unique_ptr<Writer> writer_;  // none when read-only
+  std::optional<Error> damage_;
 
   std::mutex latest_mutex_;
   std::shared_ptr<const Snapshot> latest_;

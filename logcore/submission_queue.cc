@@ -26,13 +26,15 @@ Result<uint64_t> Group::Wait() {
 }
 
 bool SubmissionQueue::HasFullBatch() const {
-  return !queue_.empty() && batch_length_ - batch_length_ / 8 <= frames_length_;
+  return !queue_.empty() && (batch_length_ - batch_length_ / 8 <= frames_length_ ||
+                             batch_count_ - batch_count_ / 8 <= count_);
 }
 
 void SubmissionQueue::Push(Waiting waiting) {
   queue_.push_back(std::move(waiting));
   length_ += queue_.back().length();
   frames_length_ += queue_.back().submission.frames.size();
+  count_ += queue_.back().submission.count;
 }
 
 bool SubmissionQueue::AddToGroup(std::string_view entry, const Hash& leaf_hash) {
@@ -40,7 +42,7 @@ bool SubmissionQueue::AddToGroup(std::string_view entry, const Hash& leaf_hash) 
   if (queue_.empty() || queue_.back().group == nullptr) return false;
   Waiting& last = queue_.back();
   std::string& frames = last.submission.frames;
-  if (batch_length_ < frames.size() + more) return false;
+  if (batch_length_ < frames.size() + more || batch_count_ <= last.submission.count) return false;
   // All or nothing, if there is no memory.
   frames.reserve(frames.size() + more);
   last.leaf_hashes.push_back(leaf_hash);
@@ -48,6 +50,7 @@ bool SubmissionQueue::AddToGroup(std::string_view entry, const Hash& leaf_hash) 
   ++last.submission.count;
   length_ += more + sizeof(Hash);
   frames_length_ += more;
+  ++count_;
   return true;
 }
 
@@ -74,26 +77,33 @@ std::optional<Waiting> SubmissionQueue::Remove(Sequencer::Ticket ticket) {
   queue_.erase(found);
   length_ -= removed->length();
   frames_length_ -= removed->submission.frames.size();
+  count_ -= removed->submission.count;
   return removed;
 }
 
 std::vector<Waiting> SubmissionQueue::TakeBatch() {
   std::vector<Waiting> taken;
   uint64_t length = 0;
+  uint64_t count = 0;
   while (!queue_.empty()) {
-    const uint64_t next = queue_.front().submission.frames.size();
-    if (!taken.empty() && batch_length_ < length + next) break;
-    length += next;
+    const Submission& next = queue_.front().submission;
+    if (!taken.empty() &&
+        (batch_length_ < length + next.frames.size() || batch_count_ < count + next.count)) {
+      break;
+    }
+    length += next.frames.size();
+    count += next.count;
     length_ -= queue_.front().length();
     taken.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
   frames_length_ -= length;
+  count_ -= count;
   return taken;
 }
 
 std::deque<Waiting> SubmissionQueue::TakeAll() {
-  length_ = frames_length_ = 0;
+  length_ = frames_length_ = count_ = 0;
   return std::exchange(queue_, {});
 }
 

@@ -37,14 +37,19 @@ struct Waiting {
   Submission submission;
   std::vector<Hash> leaf_hashes;
   std::shared_ptr<Group> group;  // of Append: more may be added while it is the last one
-  // Of what it holds in memory: a short entry's hash is longer than the entry.
-  size_t length() const { return submission.frames.size() + leaf_hashes.size() * sizeof(Hash); }
+  // Of what it holds in memory: a short entry's hash is longer than the entry, and what all the
+  // rest takes, with those who wait for it, is longer than both.
+  size_t length() const {
+    return submission.frames.size() + leaf_hashes.size() * sizeof(Hash) + kOtherLength;
+  }
+  static constexpr size_t kOtherLength = 512;
 };
 
 class SubmissionQueue {
  public:
-  // `batch_length`: bytes of frames in one record.
-  explicit SubmissionQueue(uint64_t batch_length) : batch_length_(batch_length) {}
+  // Bytes of frames in one record, and how many.
+  SubmissionQueue(uint64_t batch_length, uint64_t batch_count)
+      : batch_length_(batch_length), batch_count_(batch_count) {}
 
   bool empty() const { return queue_.empty(); }
   const Waiting& front() const { return queue_.front(); }
@@ -68,9 +73,11 @@ class SubmissionQueue {
 
  private:
   const uint64_t batch_length_;
+  const uint64_t batch_count_;
   std::deque<Waiting> queue_;
   uint64_t length_ = 0;
   uint64_t frames_length_ = 0;
+  uint64_t count_ = 0;
 };
 
 }  // namespace logcore

@@ -1,27 +1,20 @@
 #include "logcore/time_rows.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "logcore/bytes.h"
 #include "logcore/hash.h"
 #include "logcore/segments.h"
 
 namespace logcore {
-namespace {
 
 Result<TimeRow> ReadTimeRow(const File& times, uint64_t number) {
   char bytes[kTimeRowLength];
   RETURN_IF_ERROR(ReadExactly(times, kTimesName, number * kTimeRowLength, bytes, sizeof(bytes)));
-  const TimeRow row{LoadBigEndian<uint64_t>(bytes),
-                    static_cast<int64_t>(LoadBigEndian<uint64_t>(bytes + 8))};
-  if (row.second < 0 || EncodeTimeRow(row) != std::string_view(bytes, sizeof(bytes))) {
-    return FailCorrupt(kTimesName, number * kTimeRowLength, "no possible row");
-  }
-  return row;
+  const std::optional<TimeRow> row = DecodeTimeRow({bytes, sizeof(bytes)});
+  if (!row) return FailCorrupt(kTimesName, number * kTimeRowLength, "no possible row");
+  return *row;
 }
-
-}  // namespace
 
 std::string EncodeTimeRow(const TimeRow& row) {
   std::string bytes;
@@ -29,6 +22,14 @@ std::string EncodeTimeRow(const TimeRow& row) {
   AppendBigEndian(&bytes, static_cast<uint64_t>(row.second));
   bytes.append(Sha256({bytes}).view().substr(0, 8));
   return bytes;
+}
+
+std::optional<TimeRow> DecodeTimeRow(std::string_view bytes) {
+  if (bytes.size() != kTimeRowLength) return std::nullopt;
+  const TimeRow row{LoadBigEndian<uint64_t>(bytes.data()),
+                    static_cast<int64_t>(LoadBigEndian<uint64_t>(bytes.data() + 8))};
+  if (row.second < 0 || EncodeTimeRow(row) != bytes) return std::nullopt;
+  return row;
 }
 
 // Binary search for the last row that begins at or before the index. Rows that another process is

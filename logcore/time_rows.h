@@ -3,7 +3,8 @@
 //   row: first index 8 | POSIX second 8 | SHA-256 of the two [:8]
 //
 // Big-endian; indexes and seconds both increase. Entries from `first index` on, up to the next
-// row's, were integrated in that second. Nothing else says when, so a row carries its own checksum.
+// row's, were integrated in that second, by the log's clock (log_clock.h). Nothing else says when,
+// so a row carries its own checksum.
 //
 // Pure but for reading. Any thread. Tested by tests/logcore/log_files_test.cc.
 
@@ -11,7 +12,9 @@
 #define LOGCORE_TIME_ROWS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "logcore/disk.h"
 #include "logcore/result.h"
@@ -27,6 +30,10 @@ struct TimeRow {
 };
 
 std::string EncodeTimeRow(const TimeRow& row);
+// kCorrupt unless row `number` is there, and right.
+Result<TimeRow> ReadTimeRow(const File& times, uint64_t number);
+// Nothing unless these are the bytes of one possible row.
+std::optional<TimeRow> DecodeTimeRow(std::string_view bytes);
 
 // The second in which entry `index` was integrated; kCorrupt if no row says so.
 Result<int64_t> FindTime(const File& times, uint64_t index);

@@ -21,21 +21,25 @@ constexpr int kReadHeadAttempts = 1000;
 
 }  // namespace
 
-Result<std::unique_ptr<Writer>> Writer::Open(Disk* disk, SignerKey key, LogFiles* files,
-                                             PublishedFile* published, const StoreOptions& options,
-                                             OpeningMode mode) {
-  std::unique_ptr<Writer> writer(new Writer(std::move(key), files, published, options));
+Result<std::unique_ptr<Writer>> Writer::Open(Disk* disk, std::string origin, SignerKey key,
+                                             LogFiles* files, PublishedFile* published,
+                                             const StoreOptions& options, OpeningMode mode) {
+  std::unique_ptr<Writer> writer(
+      new Writer(disk, std::move(origin), std::move(key), files, published, options));
   ASSIGN_OR_RETURN(const bool opened, writer->Run(disk, mode));
   if (!opened) writer.reset();
   return writer;
 }
 
-Writer::Writer(SignerKey key, LogFiles* files, PublishedFile* published,
-               const StoreOptions& options)
-    : key_(std::move(key)),
+Writer::Writer(Disk* disk, std::string origin, SignerKey key, LogFiles* files,
+               PublishedFile* published, const StoreOptions& options)
+    : origin_(std::move(origin)),
+      key_(std::move(key)),
       files_(files),
       published_(published),
       clock_(options.clock),
+      uptime_([disk] { return disk->Uptime(); }),
+      log_clock_(clock_, uptime_),
       outside_length_(options.outside_length) {}
 
 Result<bool> Writer::Run(Disk* disk, OpeningMode mode) {
@@ -44,8 +48,8 @@ Result<bool> Writer::Run(Disk* disk, OpeningMode mode) {
   ASSIGN_OR_RETURN(base_journal_, disk->Open("journal", Access::kReadWrite));
   ASSIGN_OR_RETURN(const auto held_base, Held::Take(&base_mutex_, lock_.get(), kBase));
   ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
-  Opening opening(disk, lock_.get(), journal_.get(), files_, published_,
-                  [this](const TreeHead& head) { return SignCheckpoint(head, key_); });
+  const CheckpointMaker maker = Maker();
+  Opening opening(disk, lock_.get(), journal_.get(), files_, published_, &maker);
   ASSIGN_OR_RETURN(const bool opened, opening.Run(mode));
   if (!opened) return false;
   boot_id_ = opening.boot_id();
@@ -155,7 +159,7 @@ Result<uint64_t> Writer::TryCommit(std::string* record, std::span<const Hash> le
       ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
       ASSIGN_OR_RETURN(Head head, HeadForAppend());
       seen = head.base.sequence;
-      const int64_t time = std::max(clock_(), head.log.end.time);
+      const int64_t time = log_clock_.SecondAfter(head.log.end.time);
       if (kMaxTreeSize - head.log.range.size() < leaf_hashes.size()) {
         return Fail(Code::kTooLarge, "append: the log is full");
       }
@@ -286,10 +290,16 @@ void Writer::Presign() {
 // A signature shows nothing until it leaves the process, and then what it signs is committed.
 const std::string& Writer::Sign(const TreeHead& head) {
   if (signed_note_.empty() || signed_head_ != head) {
-    signed_note_ = SignCheckpoint(head, key_);
+    signed_note_ = SignCheckpoint(origin_, head, key_);
     signed_head_ = head;
   }
   return signed_note_;
+}
+
+CheckpointMaker Writer::Maker() {
+  return {.sign = [this](const TreeHead& head) { return Sign(head); },
+          .clock = clock_,
+          .uptime = uptime_};
 }
 
 Result<Published> Writer::Publish() {
@@ -305,8 +315,7 @@ Result<Published> Writer::Publish() {
   if (head->log.end.size <= newest.published.head.size && believable) {
     return std::move(newest.published);
   }
-  return PublishLog(*files_, published_, newest, head->log, boot_id_,
-                    [this](const TreeHead& tree) { return Sign(tree); });
+  return PublishLog(*files_, published_, newest, head->log, boot_id_, Maker());
 }
 
 Status Writer::MarkIncomplete() {

@@ -35,8 +35,10 @@
 
 #include "logcore/disk.h"
 #include "logcore/journal.h"
+#include "logcore/log_clock.h"
 #include "logcore/log_files.h"
 #include "logcore/note.h"
+#include "logcore/publication.h"
 #include "logcore/published.h"
 #include "logcore/recovery.h"
 #include "logcore/result.h"
@@ -49,9 +51,9 @@ struct StoreOptions;
 class Writer {
  public:
   // Opens it as opening.h says. Null: the last writer did not leave it idle, and `mode` is kIfIdle.
-  static Result<std::unique_ptr<Writer>> Open(Disk* disk, SignerKey key, LogFiles* files,
-                                              PublishedFile* published, const StoreOptions& options,
-                                              OpeningMode mode);
+  static Result<std::unique_ptr<Writer>> Open(Disk* disk, std::string origin, SignerKey key,
+                                              LogFiles* files, PublishedFile* published,
+                                              const StoreOptions& options, OpeningMode mode);
 
   // `record`: kRecordHeaderLength bytes to be filled in, then the frames; as long after as before,
   // unless the log has stopped. An error that is not IsOfOneAppend stops it in this process.
@@ -81,7 +83,8 @@ class Writer {
   const LogState& opened() const { return opened_; }
 
  private:
-  Writer(SignerKey key, LogFiles* files, PublishedFile* published, const StoreOptions& options);
+  Writer(Disk* disk, std::string origin, SignerKey key, LogFiles* files, PublishedFile* published,
+         const StoreOptions& options);
 
   Result<uint64_t> TryCommit(std::string* record, std::span<const Hash> leaf_hashes,
                              std::optional<Prepared>* prepared,
@@ -107,11 +110,15 @@ class Writer {
   Result<bool> IsDoubtful();
   Status MarkIncomplete();
   const std::string& Sign(const TreeHead& head);
+  CheckpointMaker Maker();
 
+  const std::string origin_;
   const SignerKey key_;
   LogFiles* const files_;
   PublishedFile* const published_;
   const std::function<int64_t()> clock_;
+  const std::function<int64_t()> uptime_;
+  LogClock log_clock_;  // under the commit lock
   uint64_t outside_length_;
   std::string boot_id_;
   Hash mac_key_;

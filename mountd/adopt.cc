@@ -1,9 +1,9 @@
 #include <ostream>
 
-#include "logcore/note.h"
 #include "logcore/posix_disk.h"
 #include "logcore/store.h"
 #include "mountd/commands.h"
+#include "mountd/hot_copy.h"
 #include "mountd/small_file.h"
 
 namespace mountd {
@@ -12,10 +12,7 @@ using logcore::Result;
 using logcore::Status;
 
 Result<int> Adopt(const AdoptCommand& command, Environment& environment) {
-  const Result<std::string> newest =
-      command.newest == "-"
-          ? ReadSmallStream(environment.in, logcore::kMaxNoteLength)
-          : ReadSmallFile(command.newest, logcore::kMaxNoteLength, Secrecy::kPublic);
+  const Result<std::string> newest = ReadCheckpoint(command.newest, environment.in);
   if (!newest.has_value()) return Within("adopt: --newest", newest.error());
 
   const std::string context = "adopt " + command.store;
@@ -23,7 +20,9 @@ Result<int> Adopt(const AdoptCommand& command, Environment& environment) {
   if (!disk.has_value()) return Within(context, std::move(disk).error());
   const logcore::StoreOptions options{.clock = environment.clock};
   Status adopted = logcore::Store::Adopt(disk->get(), *newest, options);
-  if (!adopted.has_value()) return Within(context, std::move(adopted).error());
+  if (!adopted.has_value()) {
+    return Within(context, ExplainCopy(disk->get(), std::move(adopted).error()));
+  }
   environment.out << "adopted: " << command.store << " takes appends here\n";
   return 0;
 }

@@ -6,6 +6,7 @@
 #include "logcore/posix_disk.h"
 #include "logcore/store.h"
 #include "mountd/commands.h"
+#include "mountd/hot_copy.h"
 #include "mountd/progress.h"
 
 namespace mountd {
@@ -33,6 +34,11 @@ Result<logcore::AuditReport> RunAudit(const std::optional<VerifierKey>& vkey, lo
   return logcore::Audit(disk, options);
 }
 
+bool IsBackup(logcore::Disk* disk) {
+  const auto config = logcore::ReadStoreConfig(disk);
+  return config.has_value() && !config->home;
+}
+
 }  // namespace
 
 Result<int> Check(const CheckCommand& command, Environment& environment) {
@@ -42,19 +48,25 @@ Result<int> Check(const CheckCommand& command, Environment& environment) {
   auto vkey = ExpectedKey(command);
   if (!vkey.has_value()) return Within(context, std::move(vkey).error());
   auto report = RunAudit(*vkey, disk->get(), environment);
-  if (!report.has_value()) return Within(context, std::move(report).error());
+  if (!report.has_value()) {
+    return Within(context, ExplainCopy(disk->get(), std::move(report).error()));
+  }
 
   for (const logcore::Damage& damage : report->damages) {
     environment.out << "damaged: " << damage.file << ": " << damage.what << "\n";
   }
   if (!report->damages.empty()) {
-    if (report->went_down) {
-      environment.err << context << ": the machine went down while it was written: mount it once "
-                      << "for writing, and check it again\n";
+    if (IsPlainCopy(disk->get())) {
+      environment.err << context << ": " << kHotCopy << "\n";
+    } else if (report->went_down) {
+      environment.err << context << ": the machine went down while it was written: "
+                      << (IsBackup(disk->get()) ? "let tlogfs backup run once more"
+                                                : "mount it once for writing, and check it again")
+                      << "\n";
     }
     return 1;
   }
-  const auto config = logcore::Store::ReadConfig(disk->get());
+  const auto config = logcore::ReadStoreConfig(disk->get());
   if (!config.has_value()) return Within(context, config.error());
   environment.out << "sound: " << report->head.size << " entries, root "
                   << logcore::Base64Encode(report->head.root.view()) << ", checkpoint signed by "

@@ -4,8 +4,10 @@
 #ifndef MOUNTD_COMMAND_LINE_H_
 #define MOUNTD_COMMAND_LINE_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -18,10 +20,15 @@ struct ShowText {  // --help, --version
   std::string text;
 };
 
+// The least journal that init makes. A record has at most a quarter of it, and must take the
+// longest entry.
+inline constexpr uint64_t kMinJournalSize = 1 << 20;
+
 struct InitCommand {
   std::string store;
   std::string origin;
   std::optional<std::string> key_file;
+  std::optional<uint64_t> journal_size;  // bytes; none: as suits the disk
 };
 
 struct MountCommand {
@@ -33,9 +40,22 @@ struct MountCommand {
   std::string mount_namespace;  // mount(8)'s -N: a file of the namespace to mount in; or empty
 };
 
+struct UnmountCommand {  // as umount(8) starts it
+  std::string mountpoint;
+  bool force = false;
+  bool lazy = false;
+  bool read_only_else = false;  // -r: if it is busy
+  std::string mount_namespace;  // as above
+};
+
 struct CheckCommand {
   std::string store;
   std::optional<std::string> vkey;
+};
+
+struct BackupCommand {
+  std::string store;
+  std::string destination;
 };
 
 struct AdoptCommand {
@@ -43,7 +63,17 @@ struct AdoptCommand {
   std::string newest;  // a file, or "-" for the standard input
 };
 
-using Command = std::variant<ShowText, InitCommand, MountCommand, CheckCommand, AdoptCommand>;
+struct RepairCommand {
+  std::string store;
+  std::optional<std::string> newest;  // as of AdoptCommand
+};
+
+using Command =
+    std::variant<ShowText, InitCommand, MountCommand, UnmountCommand, CheckCommand, BackupCommand,
+                 AdoptCommand, RepairCommand>;
+
+// args[0] without its folder: the program, or one of its links.
+std::string_view CalledAs(const std::vector<std::string>& args);
 
 logcore::Result<Command> ParseCommandLine(const std::vector<std::string>& args);
 

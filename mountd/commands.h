@@ -12,8 +12,11 @@ namespace mountd {
 
 logcore::Result<int> Init(const InitCommand& command, Environment& environment);
 logcore::Result<int> Mount(const MountCommand& command, Environment& environment);
+logcore::Result<int> Unmount(const UnmountCommand& command, Environment& environment);
 logcore::Result<int> Check(const CheckCommand& command, Environment& environment);
+logcore::Result<int> Backup(const BackupCommand& command, Environment& environment);
 logcore::Result<int> Adopt(const AdoptCommand& command, Environment& environment);
+logcore::Result<int> Repair(const RepairCommand& command, Environment& environment);
 
 }  // namespace mountd
 

@@ -59,7 +59,6 @@ void DropStreams() {
 }
 
 [[noreturn]] void RunChild(const Service& serve, int report_fd) {
-  setsid();
   // No directory or file of whoever called is kept busy, nor a pipe open that somebody reads from.
   if (chdir("/") != 0) _exit(1);
   if (report_fd != kReportFd && dup2(report_fd, kReportFd) < 0) _exit(1);
@@ -70,6 +69,7 @@ void DropStreams() {
   bool was_ready = false;
   const Status status = serve([&was_ready] {
     was_ready = true;
+    setsid();
     DropStreams();
     Report(std::string_view(&kReadyMark, 1));
   });

@@ -17,7 +17,7 @@ struct Environment {
   std::ostream& out;
   std::ostream& err;
   bool err_is_terminal = false;    // Progress bars are for people.
-  std::function<int64_t()> clock;  // POSIX seconds
+  std::function<int64_t()> clock;  // nanoseconds since the epoch of POSIX
   std::string notify_socket;       // $NOTIFY_SOCKET of systemd; empty: there is none
 };
 

@@ -1,79 +1,118 @@
+#include <algorithm>
 #include <boost/filesystem/operations.hpp>
 #include <boost/filesystem/path.hpp>
 #include <ostream>
 
 #include "logcore/checkpoint.h"
+#include "logcore/note.h"
 #include "logcore/posix_disk.h"
 #include "logcore/store.h"
+#include "logcore/tentative_disk.h"
 #include "mountd/commands.h"
+#include "mountd/message.h"
 #include "mountd/small_file.h"
 
 namespace mountd {
 namespace {
 
+namespace fs = boost::filesystem;
 using logcore::Code;
 using logcore::Disk;
 using logcore::Fail;
 using logcore::Result;
 using logcore::SignerKey;
 using logcore::Status;
+using logcore::TentativeDisk;
+using logcore::VerifierKey;
 
 constexpr size_t kMaxKeyFileLength = 1024;
 
-Result<SignerKey> ReadKey(const std::string& file, const std::string& origin) {
+Result<SignerKey> ReadKey(const std::string& file) {
   ASSIGN_OR_RETURN(std::string text, ReadSmallFile(file, kMaxKeyFileLength, Secrecy::kPrivate));
   if (!text.empty() && text.back() == '\n') text.pop_back();
-  // Not the parser's own message: no part of what may be a private key belongs on a terminal.
   Result<SignerKey> key = SignerKey::Parse(text);
-  if (!key.has_value()) {
-    return Fail(Code::kInvalid, file + ": not a private note key (PRIVATE+KEY+NAME+ID+KEY)");
-  }
-  const std::string& name = key->verifier().name();
-  if (name != origin) {
-    return Fail(Code::kInvalid, file + ": the key is " + name + "'s, the origin is " + origin);
-  }
+  logcore::WipeSecret(&text);
+  if (!key.has_value()) return Within(file, std::move(key).error());
   return key;
 }
 
+// A new key gets the origin's name; one that is given has its own.
+Status CheckOrigin(const InitCommand& command) {
+  const char* rule = nullptr;
+  if (!command.key_file && !logcore::IsValidKeyName(command.origin)) {
+    rule = "not a name: 1 to 255 bytes of UTF-8 without spaces and +";
+  } else if (!logcore::IsValidOrigin(command.origin)) {
+    rule = "not a name: a line of 1 to 255 bytes of UTF-8";
+  } else {
+    return {};
+  }
+  return Fail(Code::kInvalid, "init: --origin " + command.origin + ": " + rule);
+}
+
 // Makes the directory, if it is not there yet, so that a power cut does not lose it again.
-Status MakeStoreDirectory(const std::string& store) {
-  namespace fs = boost::filesystem;
+Status MakeDirectory(const fs::path& path, TentativeDisk* parent) {
   boost::system::error_code error;
-  if (fs::exists(store, error)) return {};
-  fs::path path = fs::system_complete(store, error).lexically_normal();
-  path.remove_trailing_separator();
-  if (path.filename() == ".") path.remove_filename().remove_trailing_separator();
-  ASSIGN_OR_RETURN(const std::unique_ptr<Disk> parent,
-                   logcore::OpenPosixDisk(path.parent_path().string()));
+  if (fs::exists(path, error)) return {};
   RETURN_IF_ERROR(parent->MakeDirectory(path.filename().string(), 0755));
   return parent->SyncDirectory("");
+}
+
+// The default is a small part of the free room, and no more than is of use.
+uint64_t DefaultJournalLength(const std::string& store) {
+  boost::system::error_code error;
+  const fs::space_info space = fs::space(store, error);
+  if (error) return logcore::kDefaultJournalLength;
+  return std::clamp(space.available / 16 / kMinJournalSize * kMinJournalSize, kMinJournalSize,
+                    logcore::kDefaultJournalLength);
+}
+
+Result<VerifierKey> MakeStore(const InitCommand& command, logcore::InitOptions options,
+                              const Environment& environment) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Disk> disk, logcore::OpenPosixDisk(command.store));
+  options.journal_length = command.journal_size.value_or(DefaultJournalLength(command.store));
+  return logcore::Store::Init(disk.get(), options, {.clock = environment.clock});
+}
+
+// If it fails, the directory is gone again, unless it was there before.
+Result<VerifierKey> MakeDirectoryAndStore(const InitCommand& command,
+                                          const logcore::InitOptions& options,
+                                          const Environment& environment) {
+  boost::system::error_code error;
+  fs::path path = fs::system_complete(command.store, error).lexically_normal();
+  path.remove_trailing_separator();
+  if (path.filename() == ".") path.remove_filename().remove_trailing_separator();
+  ASSIGN_OR_RETURN(const std::unique_ptr<Disk> disk,
+                   logcore::OpenPosixDisk(path.parent_path().string()));
+  TentativeDisk parent(disk.get());
+  const Status made = MakeDirectory(path, &parent);
+  auto vkey = made.has_value() ? MakeStore(command, options, environment)
+                               : Result<VerifierKey>(tl::unexpected<logcore::Error>(made.error()));
+  if (!vkey.has_value()) parent.TakeBack();
+  return vkey;
 }
 
 }  // namespace
 
 Result<int> Init(const InitCommand& command, Environment& environment) {
-  if (!logcore::IsValidOrigin(command.origin)) {
-    return Fail(Code::kInvalid, "init: --origin " + command.origin +
-                                    ": not a name: 1 to 255 bytes of UTF-8 without spaces and +");
-  }
+  RETURN_IF_ERROR(CheckOrigin(command));
   logcore::InitOptions options;
   options.origin = command.origin;
   if (command.key_file) {
-    Result<SignerKey> key = ReadKey(*command.key_file, command.origin);
+    Result<SignerKey> key = ReadKey(*command.key_file);
     if (!key.has_value()) return Within("init: --key", std::move(key).error());
     options.key = *std::move(key);
   }
 
   const std::string context = "init " + command.store;
-  if (Status made = MakeStoreDirectory(command.store); !made.has_value()) {
-    return Within(context, std::move(made).error());
-  }
-  auto disk = logcore::OpenPosixDisk(command.store);
-  if (!disk.has_value()) return Within(context, std::move(disk).error());
-  const logcore::StoreOptions store_options{.clock = environment.clock};
-  auto vkey = logcore::Store::Init(disk->get(), options, store_options);
-  if (!vkey.has_value()) return Within(context, std::move(vkey).error());
+  const auto vkey = MakeDirectoryAndStore(command, options, environment);
+  if (!vkey.has_value()) return Within(context, vkey.error());
   environment.out << vkey->ToString() << "\n";
+  Status printed = Flush(environment.out);
+  if (!printed.has_value()) {
+    return Within(
+        context + ": made, but its key was not printed (it is in " + command.store + "/config)",
+        std::move(printed).error());
+  }
   return 0;
 }
 

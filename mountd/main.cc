@@ -9,6 +9,16 @@
 
 #include "mountd/run.h"
 
+namespace {
+
+int64_t ReadClock() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   // Whoever closed a standard stream must not find a file of the store in its place.
   int fd = 0;
@@ -25,7 +35,7 @@ int main(int argc, char** argv) {
                                   .out = std::cout,
                                   .err = std::cerr,
                                   .err_is_terminal = isatty(STDERR_FILENO) == 1,
-                                  .clock = [] { return int64_t{std::time(nullptr)}; },
+                                  .clock = ReadClock,
                                   .notify_socket = notify_socket ? notify_socket : ""};
   return mountd::Run({argv, argv + argc}, environment);
 }

@@ -1,10 +1,6 @@
-#include <fcntl.h>
-#include <sched.h>
 #include <syslog.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <system_error>
+#include <ostream>
 
 #include "fusefs/fuse_session.h"
 #include "logcore/posix_disk.h"
@@ -12,7 +8,11 @@
 #include "logcore/store.h"
 #include "mountd/commands.h"
 #include "mountd/daemon.h"
+#include "mountd/hot_copy.h"
+#include "mountd/message.h"
+#include "mountd/mount_table.h"
 #include "mountd/mountpoint.h"
+#include "mountd/server_process.h"
 #include "mountd/stop_signals.h"
 
 namespace mountd {
@@ -26,16 +26,6 @@ using logcore::Result;
 using logcore::Sequencer;
 using logcore::Status;
 using logcore::Store;
-
-// mount(8)'s -N: everything after this, paths too, is seen as in that namespace.
-Status EnterNamespace(const std::string& file) {
-  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool entered = fd >= 0 && setns(fd, CLONE_NEWNS) == 0;
-  const int error = errno;
-  if (fd >= 0) close(fd);
-  if (entered) return {};
-  return Fail(Code::kDenied, "-N " + file + ": " + std::generic_category().message(error));
-}
 
 fusefs::SessionOptions MakeSessionOptions(const MountOptions& options, const MountPaths& paths) {
   return fusefs::SessionOptions{.source = paths.store,
@@ -55,21 +45,38 @@ Status ServeRequests(Store* store, Sequencer* sequencer, const fusefs::SessionOp
                      StopSignals* signals, const std::function<void()>& ready) {
   ASSIGN_OR_RETURN(const std::unique_ptr<FuseSession> session,
                    FuseSession::Mount(store, sequencer, options));
-  signals->Watch([&session] { session->Stop(); });
+  const std::optional<MountEntry> mount = MountedOn(ReadMountTable(), options.mountpoint);
+  signals->Watch(mount ? ServingThreadName(mount->device) : "mount",
+                 [&session] { session->Stop(); });
   Status served = session->Run(ready);
   signals->EndWatch();
   return served;
 }
 
+// Of a log that is served as far as it verifies: one line, to who mounts it and to syslog.
+void WarnOfDamage(const Store& store, const MountPaths& paths, std::ostream* err) {
+  if (!store.damage()) return;
+  const std::string line =
+      "mount " + paths.store + ": damaged, serving what verifies: " + store.damage()->message;
+  if (err != nullptr) *err << "tlogfs: " << line << std::endl;
+  syslog(LOG_ERR, "%s", line.c_str());
+}
+
+// `err`: null if syslog goes there as well.
 Status Serve(const MountOptions& options, const MountPaths& paths,
-             const std::function<int64_t()>& clock, const std::function<void()>& ready) {
+             const std::function<int64_t()>& clock, std::ostream* err,
+             const std::function<void()>& ready) {
   StopSignals signals;  // first, so that every thread has them blocked
   ASSIGN_OR_RETURN(const std::unique_ptr<Disk> disk, logcore::OpenPosixDisk(paths.store));
   const auto mode = options.read_only ? Store::Mode::kReadOnly : Store::Mode::kAppend;
-  ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
-                   Store::Open(disk.get(), mode, {.clock = clock}));
+  Result<std::unique_ptr<Store>> opened = Store::Open(disk.get(), mode, {.clock = clock});
+  if (!opened.has_value()) {
+    return tl::unexpected<logcore::Error>(ExplainCopy(disk.get(), std::move(opened).error()));
+  }
+  const std::unique_ptr<Store> store = *std::move(opened);
   const fusefs::SessionOptions session_options = MakeSessionOptions(options, paths);
   if (options.read_only) {
+    WarnOfDamage(*store, paths, err);
     return ServeRequests(store.get(), nullptr, session_options, &signals, ready);
   }
   std::unique_ptr<Sequencer> sequencer =
@@ -84,15 +91,36 @@ Status Serve(const MountOptions& options, const MountPaths& paths,
   return served.has_value() ? closed : served;
 }
 
-Status RunMount(const MountCommand& command, const Environment& environment) {
-  if (!command.mount_namespace.empty()) RETURN_IF_ERROR(EnterNamespace(command.mount_namespace));
+// Says it on stderr, and in syslog for mounts that nobody watches.
+void WarnOfHidden(const std::string& file, const Environment& environment) {
+  const std::string warning =
+      file + ": a plain file, written while nothing was mounted; the mount hides it";
+  Say(environment.err, "mount: " + warning);
+  openlog("tlogfs", LOG_PID, LOG_DAEMON);
+  syslog(LOG_WARNING, "%s", warning.c_str());
+  closelog();  // The child closes descriptors that syslog(3) would take for its own.
+}
+
+Status RunMount(const MountCommand& command, Environment& environment) {
+  if (!command.mount_namespace.empty()) {
+    RETURN_IF_ERROR(EnterMountNamespace(command.mount_namespace));
+  }
   RETURN_IF_ERROR(ClearDeadMount(command.mountpoint));
+  std::optional<MountpointLock> lock(command.mountpoint);
   ASSIGN_OR_RETURN(const MountPaths paths, ResolveMountPaths(command.store, command.mountpoint));
+  if (!paths.hidden.empty()) WarnOfHidden(paths.hidden, environment);
   const Service serve = [&](const std::function<void()>& ready) {
-    return Serve(command.options, paths, environment.clock, ready);
+    std::ostream* const err = command.foreground ? nullptr : &environment.err;
+    return Serve(command.options, paths, environment.clock, err, ready);
   };
-  return command.foreground ? ServeInForeground(serve, environment.notify_socket)
-                            : ServeInBackground(serve);
+  if (!command.foreground) return ServeInBackground(serve);
+  const Service unlock_and_serve = [&](const std::function<void()>& ready) {
+    return serve([&] {
+      lock.reset();
+      ready();
+    });
+  };
+  return ServeInForeground(unlock_and_serve, environment.notify_socket);
 }
 
 }  // namespace

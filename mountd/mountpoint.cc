@@ -1,7 +1,9 @@
 #include "mountd/mountpoint.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <spawn.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -11,9 +13,10 @@
 #include <boost/filesystem/operations.hpp>
 #include <boost/filesystem/path.hpp>
 #include <cerrno>
-#include <fstream>
-#include <sstream>
+#include <optional>
 #include <system_error>
+
+#include "mountd/mount_table.h"
 
 namespace mountd {
 namespace {
@@ -26,60 +29,12 @@ using logcore::Status;
 
 constexpr int kMaxStackedMounts = 16;
 
+// For a moment after a crash the kernel still knows the attributes, unless it is told to ask. Who
+// asks a daemon that dies before it answers is told ECONNABORTED.
 bool IsDeadMount(const std::string& path) {
-  struct stat info {};
-  return stat(path.c_str(), &info) != 0 && errno == ENOTCONN;
-}
-
-// The canonical path of a dead mount, whose files cannot be asked: O_PATH stops at the door.
-Result<std::string> DeadMountPath(const std::string& mountpoint) {
-  const int fd = open(mountpoint.c_str(), O_PATH | O_CLOEXEC);
-  if (fd < 0) return Fail(Code::kIo, std::generic_category().message(errno));
-  boost::system::error_code error;
-  const fs::path path = fs::read_symlink("/proc/self/fd/" + std::to_string(fd), error);
-  close(fd);
-  if (error) return Fail(Code::kIo, error.message());
-  return path.string();
-}
-
-// As /proc/self/mountinfo writes a path: blanks and backslashes as three octal digits.
-std::string MountInfoPath(const std::string& path) {
-  std::string escaped;
-  for (const char c : path) {
-    switch (c) {
-      case ' ':
-        escaped += "\\040";
-        break;
-      case '\t':
-        escaped += "\\011";
-        break;
-      case '\n':
-        escaped += "\\012";
-        break;
-      case '\\':
-        escaped += "\\134";
-        break;
-      default:
-        escaped += c;
-    }
-  }
-  return escaped;
-}
-
-// The type of the topmost filesystem that is mounted on `path`; empty if there is none.
-std::string MountedType(const std::string& path) {
-  const std::string wanted = MountInfoPath(path);
-  std::ifstream mounts("/proc/self/mountinfo");
-  std::string type;
-  for (std::string line; std::getline(mounts, line);) {
-    // id parent major:minor root MOUNTPOINT options [more]... - TYPE source options
-    std::istringstream fields(line);
-    std::string id, parent, device, root, where, field;
-    fields >> id >> parent >> device >> root >> where;
-    while (fields >> field && field != "-") continue;
-    if (where == wanted) fields >> type;
-  }
-  return type;
+  struct statx info {};
+  return statx(AT_FDCWD, path.c_str(), AT_STATX_FORCE_SYNC, STATX_TYPE, &info) != 0 &&
+         (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 bool RunQuietly(std::vector<std::string> words) {
@@ -97,11 +52,6 @@ bool RunQuietly(std::vector<std::string> words) {
   return error == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-bool LazyUnmount(const std::string& path) {
-  if (umount2(path.c_str(), MNT_DETACH) == 0) return true;
-  return RunQuietly({"fusermount3", "-u", "-z", "--", path});
-}
-
 Result<fs::path> CanonicalDirectory(const std::string& path) {
   boost::system::error_code error;
   const fs::path canonical = fs::canonical(path, error);
@@ -116,15 +66,61 @@ bool IsWithin(const fs::path& path, const fs::path& directory) {
          directory.end();
 }
 
+// Lines that were appended while nothing was mounted are in a plain file, which the mount hides.
+std::string HiddenAppends(const fs::path& mountpoint) {
+  for (const char* name : {"add", "add.bundle"}) {
+    boost::system::error_code error;
+    const fs::path file = mountpoint / name;
+    if (fs::symlink_status(file, error).type() == fs::regular_file) return file.string();
+  }
+  return "";
+}
+
 }  // namespace
+
+Status EnterMountNamespace(const std::string& file) {
+  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool entered = fd >= 0 && setns(fd, CLONE_NEWNS) == 0;
+  const int error = errno;
+  if (fd >= 0) close(fd);
+  if (entered) return {};
+  return Fail(Code::kDenied, "-N " + file + ": " + std::generic_category().message(error));
+}
+
+// An O_PATH descriptor stops at the door of the filesystem.
+Result<std::string> MountpointPath(const std::string& mountpoint) {
+  const int fd = open(mountpoint.c_str(), O_PATH | O_CLOEXEC);
+  if (fd < 0) return Fail(Code::kIo, std::generic_category().message(errno));
+  boost::system::error_code error;
+  const fs::path path = fs::read_symlink("/proc/self/fd/" + std::to_string(fd), error);
+  close(fd);
+  if (error) return Fail(Code::kIo, error.message());
+  return path.string();
+}
+
+bool FuserUnmount(const std::string& path, bool lazy) {
+  return lazy ? RunQuietly({"fusermount3", "-u", "-z", "--", path})
+              : RunQuietly({"fusermount3", "-u", "--", path});
+}
+
+MountpointLock::MountpointLock(const std::string& mountpoint)
+    : fd_(open(mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  while (fd_ >= 0 && flock(fd_, LOCK_EX) != 0 && errno == EINTR) continue;
+}
+
+MountpointLock::~MountpointLock() {
+  if (fd_ >= 0) close(fd_);
+}
 
 Status ClearDeadMount(const std::string& mountpoint) {
   for (int i = 0; i < kMaxStackedMounts && IsDeadMount(mountpoint); ++i) {
-    ASSIGN_OR_RETURN(const std::string path, DeadMountPath(mountpoint));
-    if (const std::string type = MountedType(path); type != "fuse.tlogfs") {
-      return Fail(Code::kInvalid, path + ": there is a dead mount of type " + type);
+    ASSIGN_OR_RETURN(const std::string path, MountpointPath(mountpoint));
+    const std::optional<MountEntry> mount = MountedOn(ReadMountTable(), path);
+    if (!mount || mount->type != kMountedType) {
+      return Fail(Code::kInvalid,
+                  path + ": there is a dead mount of type " + (mount ? mount->type : "unknown"));
     }
-    if (!LazyUnmount(path)) {
+    if (umount2(path.c_str(), MNT_DETACH) != 0 && !FuserUnmount(path, true)) {
       return Fail(Code::kDenied,
                   path + ": a crashed tlogfs is mounted there; unmounting it failed");
     }
@@ -141,7 +137,13 @@ Result<MountPaths> ResolveMountPaths(const std::string& store, const std::string
   if (IsWithin(mount_path, store_path)) {
     return Fail(Code::kInvalid, mountpoint + ": the mountpoint lies inside the store");
   }
-  return MountPaths{.store = store_path.string(), .mountpoint = mount_path.string()};
+  const std::optional<MountEntry> mount = MountedOn(ReadMountTable(), mount_path.string());
+  if (mount && mount->type == kMountedType) {
+    return Fail(Code::kExists, mountpoint + ": a log is mounted there already");
+  }
+  return MountPaths{.store = store_path.string(),
+                    .mountpoint = mount_path.string(),
+                    .hidden = HiddenAppends(mount_path)};
 }
 
 }  // namespace mountd

@@ -6,22 +6,14 @@
 
 #include "mountd/command_line.h"
 #include "mountd/commands.h"
+#include "mountd/message.h"
 
 namespace mountd {
 namespace {
 
 using logcore::Code;
-using logcore::Error;
 using logcore::Fail;
 using logcore::Result;
-
-// One line, whatever a path or a file may have brought into the message.
-std::string OneLine(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return text;
-}
 
 struct Runner {
   Environment& environment;
@@ -32,8 +24,17 @@ struct Runner {
   }
   Result<int> operator()(const InitCommand& command) const { return Init(command, environment); }
   Result<int> operator()(const MountCommand& command) const { return Mount(command, environment); }
+  Result<int> operator()(const UnmountCommand& command) const {
+    return Unmount(command, environment);
+  }
   Result<int> operator()(const CheckCommand& command) const { return Check(command, environment); }
+  Result<int> operator()(const BackupCommand& command) const {
+    return Backup(command, environment);
+  }
   Result<int> operator()(const AdoptCommand& command) const { return Adopt(command, environment); }
+  Result<int> operator()(const RepairCommand& command) const {
+    return Repair(command, environment);
+  }
 };
 
 // The one place where exceptions (of CLI11, or for want of memory) end.
@@ -46,15 +47,25 @@ Result<int> RunCommand(const std::vector<std::string>& args, Environment& enviro
   }
 }
 
+// A full disk is met when what was printed is written out: then nobody has read it.
+Result<int> RunAndFlush(const std::vector<std::string>& args, Environment& environment) {
+  ASSIGN_OR_RETURN(const int code, RunCommand(args, environment));
+  RETURN_IF_ERROR(Flush(environment.out));
+  return code;
+}
+
+int FailureCode(const std::vector<std::string>& args) {
+  if (CalledAs(args).starts_with("umount.")) return 32;
+  return args.size() > 1 && args[1] == "check" ? 2 : 1;
+}
+
 }  // namespace
 
 int Run(const std::vector<std::string>& args, Environment& environment) {
-  const Result<int> code = RunCommand(args, environment);
-  environment.out.flush();
+  const Result<int> code = RunAndFlush(args, environment);
   if (code.has_value()) return *code;
-  environment.err << "tlogfs: " << OneLine(code.error().message) << std::endl;
-  const bool is_check = args.size() > 1 && args[1] == "check";
-  return is_check ? 2 : 1;
+  Say(environment.err, code.error().message);
+  return FailureCode(args);
 }
 
 }  // namespace mountd

@@ -3,6 +3,7 @@
 //   exit code   0  done          (check: the store is sound)
 //               1  not done      (check: the store is damaged)
 //               2                (check: could not run)
+//              32                (umount(8)'s helper: not unmounted)
 //
 // What went wrong is one line on `err`: "tlogfs: WHAT: WHY". Tested by tests/mountd/run_test.cc.
 
@@ -16,7 +17,8 @@
 
 namespace mountd {
 
-// args[0] is the name that the program was called by: `mount.tlogfs` takes mount(8)'s arguments.
+// args[0] is the name that the program was called by: `mount.tlogfs` takes mount(8)'s arguments,
+// `umount.tlogfs` umount(8)'s.
 // Does not return in the process that serves a mount in the background.
 int Run(const std::vector<std::string>& args, Environment& environment);
 

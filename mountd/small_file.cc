@@ -8,6 +8,8 @@
 #include <istream>
 #include <system_error>
 
+#include "logcore/note.h"
+
 namespace mountd {
 namespace {
 
@@ -58,6 +60,11 @@ Result<std::string> ReadSmallStream(std::istream& in, size_t max_length) {
   if (in.bad()) return Fail(Code::kIo, "standard input: cannot be read");
   if (bytes.size() > max_length) return Fail(Code::kTooLarge, "standard input: too large");
   return bytes;
+}
+
+Result<std::string> ReadCheckpoint(const std::string& path, std::istream& in) {
+  return path == "-" ? ReadSmallStream(in, logcore::kMaxNoteLength)
+                     : ReadSmallFile(path, logcore::kMaxNoteLength, Secrecy::kPublic);
 }
 
 }  // namespace mountd

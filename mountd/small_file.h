@@ -20,6 +20,8 @@ enum class Secrecy {
 logcore::Result<std::string> ReadSmallFile(const std::string& path, size_t max_length,
                                            Secrecy secrecy);
 logcore::Result<std::string> ReadSmallStream(std::istream& in, size_t max_length);
+// A signed checkpoint: of a file, or of `in` if the path is "-".
+logcore::Result<std::string> ReadCheckpoint(const std::string& path, std::istream& in);
 
 }  // namespace mountd
 

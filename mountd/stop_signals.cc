@@ -18,12 +18,13 @@ StopSignals::~StopSignals() {
   EndWatch();
 }
 
-void StopSignals::Watch(std::function<void()> stop) {
+void StopSignals::Watch(const std::string& thread_name, std::function<void()> stop) {
   CHECK(!thread_.joinable());
   thread_ = std::thread([this, stop = std::move(stop)] {
     int number = 0;
     while (sigwait(&signals_, &number) == 0 && !ending_) stop();
   });
+  pthread_setname_np(thread_.native_handle(), thread_name.c_str());
 }
 
 void StopSignals::EndWatch() {

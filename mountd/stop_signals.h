@@ -12,6 +12,7 @@
 #include <atomic>
 #include <csignal>
 #include <functional>
+#include <string>
 #include <thread>
 
 namespace mountd {
@@ -23,8 +24,8 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
-  // Calls `stop` at each signal, from another thread.
-  void Watch(std::function<void()> stop);
+  // Calls `stop` at each signal, from another thread, which others see by that name at once.
+  void Watch(const std::string& thread_name, std::function<void()> stop);
   void EndWatch();
 
  private:

@@ -22,7 +22,12 @@ constexpr size_t kMaxLineLength = 100;  // characters
 constexpr size_t kMaxFileLength = 450;  // lines
 
 // Files that may be longer, and why.
-const std::map<std::string, std::string> kLongFiles = {{"logcore/audit.cc", "one class"}};
+const std::map<std::string, std::string> kLongFiles = {
+    {"logcore/audit.cc", "one class"},
+    {"logcore/posix_disk.cc", "the one door to the operating system"},
+    {"tests/mountd/run_test.cc", "whole command lines, one after the other"},
+    {"tests/support/sim_disk_test.cc", "a test for each promise of the disk"},
+};
 
 struct Source {
   std::string path;  // from the top
@@ -147,7 +152,7 @@ TEST(House, OpensslIsSpokenInTwoPlaces) {
 TEST(House, OneDoorToTheDisk) {
   EXPECT_EQ(Offenders("logcore",
                       "\\b(fsync|fdatasync|syncfs|sync_file_range|rename|renameat2?|open|openat2?|"
-                      "creat|fopen|pwrite|pwritev|unlink|mkdir|fallocate|ftruncate)\\(|<fstream>",
+                      "creat|fopen|pwritev?|unlink(at)?|mkdir|fallocate|ftruncate)\\(|<fstream>",
                       {"logcore/posix_disk.cc"}),
             "");
   EXPECT_EQ(Offenders("fusefs", "\\b(fsync|fdatasync|syncfs|rename|renameat2?)\\(", {}), "");

@@ -58,9 +58,19 @@ bool WaitForSignal(const sigset_t& signals, Clock::time_point moment) {
   }
 }
 
-std::string TimeOfDay() {
+timespec Now() {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
+  return now;
+}
+
+int64_t ReadClock() {
+  const timespec now = Now();
+  return int64_t{now.tv_sec} * logcore::kNanoseconds + now.tv_nsec;
+}
+
+std::string TimeOfDay() {
+  const timespec now = Now();
   tm parts{};
   localtime_r(&now.tv_sec, &parts);
   char text[64];
@@ -110,9 +120,8 @@ uint64_t NewInstance() {
 Status Run(const Options& options) {
   const sigset_t signals = BlockStopSignals();
   ASSIGN_OR_RETURN(const auto disk, logcore::OpenPosixDisk(options.path));
-  ASSIGN_OR_RETURN(const auto store, Store::Open(disk.get(), Store::Mode::kAppend, {.clock = [] {
-                                                   return int64_t{std::time(nullptr)};
-                                                 }}));
+  ASSIGN_OR_RETURN(const auto store,
+                   Store::Open(disk.get(), Store::Mode::kAppend, {.clock = ReadClock}));
   RETURN_IF_ERROR(Creator::Check(*store, options.load));
   Creator creator(store.get(), options.load, NewInstance());
   const auto start = Clock::now();

@@ -1,6 +1,7 @@
 // A client of a log, written with the installed library. It is given the log's verifier key and a
 // directory that looks like a log (a mount, a copy of one, a mirror of a website) and believes
-// nothing in there but what follows from the key:
+// nothing in there but what follows from the key. A log whose origin is not the name of its key is
+// named by `--origin ORIGIN` before the rest:
 //
 //   verify_checkpoint VKEY DIRECTORY                    verifies the signature of `checkpoint`,
 //                                                       and prints it
@@ -14,6 +15,8 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -74,15 +77,20 @@ Result<std::string> ReadEntry(const std::string& directory, uint64_t size, uint6
   return std::string(entries[index % logcore::kTileWidth]);
 }
 
+// Whose checkpoints are believed.
+struct Log {
+  std::string origin;
+  logcore::VerifierKey key;
+};
+
 struct Signed {
   std::string note;
   logcore::TreeHead head;
 };
 
-Result<Signed> ReadCheckpoint(const std::string& vkey, const std::string& path) {
-  ASSIGN_OR_RETURN(const logcore::VerifierKey key, logcore::VerifierKey::Parse(vkey));
+Result<Signed> ReadCheckpoint(const Log& log, const std::string& path) {
   ASSIGN_OR_RETURN(std::string note, ReadFile(path));
-  ASSIGN_OR_RETURN(const Checkpoint checkpoint, logcore::OpenCheckpoint(note, key));
+  ASSIGN_OR_RETURN(const Checkpoint checkpoint, logcore::OpenCheckpoint(note, log.origin, log.key));
   return Signed{.note = std::move(note), .head = checkpoint.head};
 }
 
@@ -90,9 +98,9 @@ logcore::NodeReader ReaderOf(const std::string& directory, uint64_t size) {
   return [=](int height, uint64_t node) { return ReadNode(directory, size, height, node); };
 }
 
-Result<std::string> VerifiedEntry(const std::string& vkey, const std::string& directory,
+Result<std::string> VerifiedEntry(const Log& log, const std::string& directory,
                                   const std::string& index_text) {
-  ASSIGN_OR_RETURN(const Signed newest, ReadCheckpoint(vkey, directory + "/checkpoint"));
+  ASSIGN_OR_RETURN(const Signed newest, ReadCheckpoint(log, directory + "/checkpoint"));
   const uint64_t size = newest.head.size;
   const auto index = logcore::ParseDecimal(index_text);
   if (!index || *index >= size) {
@@ -107,10 +115,10 @@ Result<std::string> VerifiedEntry(const std::string& vkey, const std::string& di
   return entry + "\n";
 }
 
-Result<std::string> VerifiedSince(const std::string& vkey, const std::string& directory,
+Result<std::string> VerifiedSince(const Log& log, const std::string& directory,
                                   const std::string& older_path) {
-  ASSIGN_OR_RETURN(const Signed older, ReadCheckpoint(vkey, older_path));
-  ASSIGN_OR_RETURN(Signed newest, ReadCheckpoint(vkey, directory + "/checkpoint"));
+  ASSIGN_OR_RETURN(const Signed older, ReadCheckpoint(log, older_path));
+  ASSIGN_OR_RETURN(Signed newest, ReadCheckpoint(log, directory + "/checkpoint"));
   const uint64_t size = newest.head.size;
   if (size < older.head.size) {
     return Fail(Code::kInvalid, "a log of " + std::to_string(size) + " entries that had " +
@@ -122,19 +130,32 @@ Result<std::string> VerifiedSince(const std::string& vkey, const std::string& di
   return std::move(newest.note);
 }
 
-Result<std::string> Verified(const std::vector<std::string>& words) {
-  if (words.size() == 4) return VerifiedSince(words[0], words[1], words[3]);
-  if (words.size() == 3) return VerifiedEntry(words[0], words[1], words[2]);
-  ASSIGN_OR_RETURN(Signed newest, ReadCheckpoint(words[0], words[1] + "/checkpoint"));
+Result<std::string> Verified(std::vector<std::string> words) {
+  std::optional<std::string> origin;
+  if (words[0] == "--origin") {
+    origin = words[1];
+    words.erase(words.begin(), words.begin() + 2);
+  }
+  ASSIGN_OR_RETURN(const logcore::VerifierKey key, logcore::VerifierKey::Parse(words[0]));
+  const Log log{origin.value_or(key.name()), key};
+  if (words.size() == 4) return VerifiedSince(log, words[1], words[3]);
+  if (words.size() == 3) return VerifiedEntry(log, words[1], words[2]);
+  ASSIGN_OR_RETURN(Signed newest, ReadCheckpoint(log, words[1] + "/checkpoint"));
   return std::move(newest.note);
+}
+
+bool IsCommandLine(std::span<const std::string> words) {
+  if (words.size() >= 2 && words[0] == "--origin") words = words.subspan(2);
+  return 2 <= words.size() && words.size() <= 4 && (words.size() != 4 || words[2] == "--since");
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
-  if (words.size() < 2 || words.size() > 4 || (words.size() == 4 && words[2] != "--since")) {
-    std::cerr << "usage: verify_checkpoint VKEY DIRECTORY [INDEX | --since OLDER]\n";
+  if (!IsCommandLine(words)) {
+    std::cerr << "usage: verify_checkpoint [--origin ORIGIN] VKEY DIRECTORY "
+                 "[INDEX | --since OLDER]\n";
     return 2;
   }
   const Result<std::string> verified = Verified(words);

@@ -9,7 +9,7 @@ namespace bench {
 namespace {
 
 logcore::StoreOptions Options() {
-  return {.clock = [] { return int64_t{std::time(nullptr)}; }};
+  return {.clock = [] { return int64_t{std::time(nullptr)} * logcore::kNanoseconds; }};
 }
 
 }  // namespace

@@ -26,7 +26,8 @@ struct Reader {
   explicit Reader(const std::string& directory)
       : disk(Must(logcore::OpenPosixDisk(directory))),
         store(Must(Store::Open(disk.get(), Store::Mode::kReadOnly,
-                               {.clock = [] { return time(nullptr); }, .map_segments = true}))),
+                               {.clock = [] { return time(nullptr) * logcore::kNanoseconds; },
+                                .map_segments = true}))),
         snapshot(Must(store->Latest())) {
     if (snapshot->size() == 0) Fail("the log is empty");
   }

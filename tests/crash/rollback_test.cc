@@ -257,8 +257,8 @@ class RollbackTest : public testing::Test {
     world.disk()->Restore("lock");
     const Files before = FilesOf(*world.disk());
     const auto process = world.disk()->NewProcess();
-    const Status adopted =
-        Store::Adopt(process.get(), newest, {.clock = [&] { return *world.clock(); }});
+    const Status adopted = Store::Adopt(process.get(), newest,
+                                        {.clock = [&] { return *world.clock() * kNanoseconds; }});
     process->Kill();
     if (!adopted.has_value()) {
       EXPECT_TRUE(FilesOf(*world.disk()) == before) << "a refusal has changed something";

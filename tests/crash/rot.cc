@@ -191,6 +191,23 @@ void RotTest::CheckRefused(const Sound& sound, const Rot& rot, Store::Mode mode)
   ++refused_;
 }
 
+void RotTest::CheckServed(const Sound& sound, const Rot& rot, bool is_told) {
+  SCOPED_TRACE(rot.file + ": " + rot.what + ", read-only");
+  const std::unique_ptr<World> world = sound.world().Clone();
+  rot.happen(world->disk());
+  const auto process = world->disk()->NewProcess();
+  const auto store =
+      Store::Open(process.get(), Store::Mode::kReadOnly, {.clock = [] { return int64_t{1}; }});
+  ASSERT_TRUE(store.has_value()) << store.error().message;
+  const std::optional<Error>& damage = (*store)->damage();
+  EXPECT_EQ(damage.has_value(), is_told);
+  if (damage) {
+    EXPECT_NE(damage->message.find(rot.file), std::string::npos) << damage->message;
+  }
+  ASSERT_TRUE((*store)->Latest().has_value());
+  CheckReads(sound, world->disk());
+}
+
 Rot RotTest::Flip(const Sound& sound, const std::string& file, uint64_t offset, int bit,
                   bool seen_by_audit) {
   const char flipped = static_cast<char>(sound.files().at(file)[offset] ^ (1 << bit));

@@ -74,6 +74,9 @@ class RotTest : public testing::Test {
   void Check(const Sound& sound, const Rot& rot, bool power_was_cut);
   // An opening refuses it, with an error that names the file.
   void CheckRefused(const Sound& sound, const Rot& rot, logcore::Store::Mode mode);
+  // A reader's opening is not refused, and names the file if it `is_told`; all that it then reads
+  // is right, or an error.
+  void CheckServed(const Sound& sound, const Rot& rot, bool is_told);
   // Flips one bit of the byte at `offset`.
   static Rot Flip(const Sound& sound, const std::string& file, uint64_t offset, int bit,
                   bool seen_by_audit);

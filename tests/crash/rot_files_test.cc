@@ -42,32 +42,38 @@ TEST_F(RotTest, LengthsAndNames) {
   }
 }
 
-// Names and lengths tell at once. A reader has no key, journal or lock, and cannot know where the
-// files of a log end to which somebody may be appending.
-TEST_F(RotTest, LostAndCutFilesAreRefusedAtOpening) {
+// Names and lengths tell at once: nothing is appended. A reader gets what verifies, and is told, if
+// it can be known: it has no key, journal or lock, and cannot know where the files of a log end to
+// which somebody may be appending. Only without the configuration or a signed checkpoint there is
+// nothing to verify with.
+TEST_F(RotTest, LostAndCutFilesAreRefusedForAppendingAndToldToReaders) {
   const std::set<std::string> writers = {"journal", "key", "lock"};
-  const std::set<std::string> fixed = {"checkpoint", "config", "entries/0", "entries/0.index",
-                                       "format"};
+  const std::set<std::string> needed = {"config", "format"};
+  const std::set<std::string> fixed = {"checkpoint", "entries/0", "entries/0.index", "times"};
   const Sound sound(LargeWorld());
   for (const auto& [file, bytes] : sound.files()) {
     const std::string& name = file;
-    const Rot removed{name, "removed", [&](SimDisk* disk) { Remove(disk, name); }};
-    CheckRefused(sound, removed, Store::Mode::kAppend);
-    if (!writers.contains(name)) CheckRefused(sound, removed, Store::Mode::kReadOnly);
+    const auto check = [&](const Rot& rot, bool is_told, bool is_refused) {
+      CheckRefused(sound, rot, Store::Mode::kAppend);
+      if (is_refused) CheckRefused(sound, rot, Store::Mode::kReadOnly);
+      if (!is_refused) CheckServed(sound, rot, is_told);
+    };
+    const bool is_needed = needed.contains(name);
+    const bool is_files = !writers.contains(name);
+    check({name, "removed", [&](SimDisk* disk) { Remove(disk, name); }}, is_files,
+          is_needed || name == "checkpoint");
     for (const uint64_t length : {uint64_t{0}, bytes.size() / 2, bytes.size() - 1}) {
       if (bytes.size() <= length) continue;
-      const Rot cut{name, "cut", [&](SimDisk* disk) { disk->RotLength(name, length); }};
-      CheckRefused(sound, cut, Store::Mode::kAppend);
-      if (!writers.contains(name)) CheckRefused(sound, cut, Store::Mode::kReadOnly);
+      check({name, "cut", [&](SimDisk* disk) { disk->RotLength(name, length); }}, is_files,
+            is_needed || (name == "checkpoint" && length == 0));
     }
     const uint64_t more = bytes.size() + 32;
-    const Rot longer{name, "longer", [&](SimDisk* disk) { disk->RotLength(name, more); }};
-    CheckRefused(sound, longer, Store::Mode::kAppend);
-    if (fixed.contains(name)) CheckRefused(sound, longer, Store::Mode::kReadOnly);
+    check({name, "longer", [&](SimDisk* disk) { disk->RotLength(name, more); }},
+          fixed.contains(name), is_needed);
   }
 }
 
-TEST_F(RotTest, ExchangedFilesAreRefusedAtOpening) {
+TEST_F(RotTest, ExchangedFilesAreRefusedForAppendingAndToldToReaders) {
   const Sound sound(LargeWorld());
   const std::pair<std::string, std::string> pairs[] = {
       {"entries/0", "entries/1"}, {"entries/0.index", "entries/1.index"}, {"hashes/0", "hashes/1"}};
@@ -78,7 +84,7 @@ TEST_F(RotTest, ExchangedFilesAreRefusedAtOpening) {
                           Replace(disk, files.second, sound.files().at(files.first));
                         }};
     CheckRefused(sound, exchanged, Store::Mode::kAppend);
-    CheckRefused(sound, exchanged, Store::Mode::kReadOnly);
+    CheckServed(sound, exchanged, true);
   }
 }
 

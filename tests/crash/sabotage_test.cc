@@ -102,7 +102,7 @@ bool Track(const SimOperation& operation) {
     set(kRecordRewritten, is_write && operation.bytes.starts_with("tlog"));
   }
   if (is_write && operation.name == "checkpoint") {
-    set(kClosing, operation.bytes.find(logcore::kCompleteBoot) < 100);
+    set(kClosing, operation.bytes.substr(16, 16) == logcore::kCompleteBoot);
   }
   if (is_write && IsLogFile(operation.name)) set(kWroteLogFile, true);
   if (operation.name.starts_with("entries/") && operation.kind != SimKind::kRead) {
@@ -232,7 +232,7 @@ std::vector<Sabotage> LeftOut() {
        InRecovery(And(And(OfLogFile, Sync("*")), Marked(kWroteLogFile)))},
       {"recovery: sync of blocks that were right",
        InRecovery(And(And(OfLogFile, Sync("*")), Marked(kWroteLogFile, false))), 0,
-       Where::kAnywhere, 182},
+       Where::kAnywhere, 5006},
       {"recovery: rewriting a record", InRecovery(And(Write("journal"), And(InRing, IsNotZeros)))},
       {"recovery: sync of a record",
        InRecovery(And(Sync("journal"), And(InRing, Marked(kRecordRewritten))))},

@@ -206,7 +206,7 @@ class InitErrorTest(SyscallTest):
                 else:
                     self.assertEqual(done.code, 1)
                     self.assertRegex(done.err.decode(), r"\Astore_writer: [^\n]+\n\Z")
-                    self.is_whole(store)
+                    self.assertEqual(os.listdir(store) if os.path.isdir(store) else [], [])
         print("init: %d faults, %d survived" % (len(codes), codes.count(0)), flush=True)
 
 

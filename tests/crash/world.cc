@@ -59,7 +59,7 @@ std::unique_ptr<World> World::Create(const WorldOptions& options) {
   const auto vkey = Store::Init(
       process.get(),
       {.origin = "PeterNeumann", .key = key.value(), .journal_length = options.journal_length},
-      {.clock = [clock = world->clock_] { return clock; }});
+      {.clock = [clock = world->clock_] { return clock * logcore::kNanoseconds; }});
   if (!vkey.has_value()) throw Violation("init: " + vkey.error().message);
   process->Kill();
   return world;
@@ -270,7 +270,7 @@ void World::Reboot() {
 }
 
 StoreOptions World::Options() const {
-  return {.clock = [this] { return clock_; }, .gap_limit = gap_limit_};
+  return {.clock = [this] { return clock_ * logcore::kNanoseconds; }, .gap_limit = gap_limit_};
 }
 
 void World::CheckFiles() {

@@ -71,6 +71,7 @@ class World {
   // A log that is possible.
   const LogModel& log() const { return *possible_.front(); }
   int64_t* clock() { return &clock_; }
+  int64_t now() const { return clock_; }
 
   // Steps. All throw Violation; and SimCrash, when the machine was told to crash in them: the
   // process is dead then.

@@ -47,7 +47,7 @@ constexpr uint64_t kMaxThreads = 1000;
 constexpr size_t kShortBatch = 128;  // of frames, so that the next one is often full, and prepared
 
 logcore::StoreOptions Options() {
-  return {.clock = [] { return int64_t{std::time(nullptr)}; }};
+  return {.clock = [] { return int64_t{std::time(nullptr)} * logcore::kNanoseconds; }};
 }
 
 Status Init(const std::string& directory, const std::string& origin, uint64_t journal_length) {

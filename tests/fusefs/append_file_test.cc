@@ -19,19 +19,18 @@ using logcore::Fail;
 using logcore::Hash;
 using logcore::Result;
 
-constexpr pid_t kOpener = 100;
-constexpr pid_t kChild = 200;
+constexpr Process kOpener{.id = 100, .instance = 1};
+constexpr Process kChild{.id = 200, .instance = 2};
+constexpr Process kUnknown;
 
 // An open file and a log that takes what it gives, at once.
 class Writer {
  public:
-  explicit Writer(Framing framing, AppendFileOptions options = {}, pid_t opener = kOpener)
-      : file(With(std::move(options), framing)) {
-    file.SetOpener(opener);
-  }
+  explicit Writer(Framing framing, AppendFileOptions options = {}, Process opener = kOpener)
+      : file(With(std::move(options), framing, opener)) {}
 
   // write(2), which takes all or a part. -1 and `error` if it takes nothing.
-  ssize_t Write(std::string_view bytes, pid_t writer = kOpener) {
+  ssize_t Write(std::string_view bytes, Process writer = kOpener) {
     Result<Piece> piece = file.Take(bytes, true);
     if (!piece.has_value()) {
       error = piece.error().code;
@@ -54,8 +53,9 @@ class Writer {
     return length;
   }
   // 0 or -1, as close(2).
-  int Close(pid_t process = kOpener, bool killed = false) {
-    Result<std::optional<Piece>> tail = file.OnClose({.process = process, .killed = killed});
+  int Close(Process process = kOpener, bool killed = false) { return Close({process, killed}); }
+  int Close(const AppendFile::Closer& closer) {
+    Result<std::optional<Piece>> tail = file.OnClose(closer);
     if (!tail.has_value()) {
       error = tail.error().code;
       return -1;
@@ -82,8 +82,9 @@ class Writer {
   Code error = Code::kNotFound;
 
  private:
-  static AppendFileOptions With(AppendFileOptions options, Framing framing) {
+  static AppendFileOptions With(AppendFileOptions options, Framing framing, Process opener) {
     options.framing = framing;
+    options.opener = opener;
     return options;
   }
 };
@@ -147,7 +148,7 @@ TEST_P(EitherFraming, WritesMayCutTheBytesAnywhere) {
 TEST_P(EitherFraming, PiecesStayWithinTheirLength) {
   const Entries entries(5000, "entry");
   const std::string text = Text(entries);
-  AppendFile file({.framing = GetParam(), .max_frames = 70000});
+  AppendFile file({.framing = GetParam(), .most = {.frames = 70000}});
   size_t taken = 0;
   uint64_t count = 0;
   while (taken < text.size()) {
@@ -160,8 +161,12 @@ TEST_P(EitherFraming, PiecesStayWithinTheirLength) {
   }
   EXPECT_EQ(count, entries.size());
   // Entries of no bytes grow by being framed.
-  AppendFile lines({.max_frames = 65537});
+  AppendFile lines({});
   EXPECT_EQ(lines.Take(std::string(100000, '\n'), false)->taken.length, 32768u);
+  // Their hashes are longer still.
+  const Most most{.frames = size_t{1} << 20};
+  EXPECT_EQ(lines.Take(std::string(100000, '\n'), false, most)->taken.count, most.count);
+  EXPECT_EQ(file.Take(text, false, {.count = 1})->taken.count, 1u);
 }
 
 // A write that failed is taken back whole, so that it can be repeated.
@@ -289,15 +294,46 @@ TEST(AppendFileLines, OnlyTheOpenersCloseEndsTheTail) {
   EXPECT_EQ(writer.entries, (Entries{"a b", "c"}));
 }
 
-TEST(AppendFileLines, WhoCannotBeKnownCountsAsTheOpener) {
+// Whether it is the closer or the opener who cannot be told, the last close ends the line.
+TEST(AppendFileLines, WhoCannotBeKnownEndsNothing) {
+  for (const Process& opener : {kOpener, kUnknown}) {
+    for (const Process& closer : {kOpener, kChild, kUnknown}) {
+      if (opener == closer && opener.known()) continue;
+      for (const bool killed : {false, true}) {
+        Writer writer(Framing::kLines, {}, opener);
+        writer.Write("a", kUnknown);
+        EXPECT_EQ(writer.Close(closer, killed), 0);
+        writer.Write("b", kUnknown);
+        EXPECT_EQ(writer.Close(closer, killed), 0);
+        EXPECT_EQ(writer.entries, Entries{});
+        writer.Release();
+        EXPECT_EQ(writer.entries, Entries{"ab"});
+      }
+    }
+  }
+}
+
+// The opener is gone, and a child of one who has inherited the file was given its id.
+TEST(AppendFileLines, AnIdThatWasGivenAgainIsAnotherProcess) {
+  const Process same_id{.id = kOpener.id, .instance = kOpener.instance + 1};
   Writer writer(Framing::kLines);
-  writer.Write("a", 0);
-  writer.Close(0);
-  EXPECT_EQ(writer.entries, Entries{"a"});
-  Writer unknown(Framing::kLines, {}, 0);
-  unknown.Write("a", kChild);
-  unknown.Close(kChild);
-  EXPECT_EQ(unknown.entries, Entries{"a"});
+  writer.Write("a", kChild);
+  EXPECT_EQ(writer.Close(same_id), 0);
+  writer.Write("b", kChild);
+  const Process not_the_writer{.id = kChild.id, .instance = kChild.instance + 1};
+  EXPECT_EQ(writer.Close(not_the_writer, true), 0);
+  writer.Release();
+  EXPECT_EQ(writer.entries, Entries{"ab"});
+}
+
+// As a shell does, which points the standard output at a descriptor for a while.
+TEST(AppendFileLines, TheOpenersCloseOfACopyEndsNothing) {
+  Writer writer(Framing::kLines);
+  writer.Write("a ");
+  EXPECT_EQ(writer.Close({.process = kOpener, .may_hold_another = true}), 0);
+  writer.Write("b");
+  EXPECT_EQ(writer.Close({.process = kOpener}), 0);
+  EXPECT_EQ(writer.entries, Entries{"a b"});
 }
 
 TEST(AppendFileLines, TheTailOfAKilledProcessIsDropped) {
@@ -347,13 +383,13 @@ TEST(AppendFileBundle, AnIncompleteFrameIsAnErrorAtCloseAndNeverAdded) {
 TEST(Receipts, AreGivenInOrderInPiecesOfAnyLength) {
   for (const size_t length : {1u, 2u, 7u, 80u, 4096u}) {
     Writer writer(Framing::kLines, {.receipts = true});
-    EXPECT_EQ(writer.file.Read(100), "");
+    EXPECT_EQ(writer.file.Read(0, 100), "");
     writer.Write("a\n\n");
     writer.Write("b");
     writer.Close();
     EXPECT_TRUE(writer.file.has_receipts());
     std::string text;
-    for (std::string part; !(part = writer.file.Read(length)).empty();) text += part;
+    for (std::string part; !(part = writer.file.Read(0, length)).empty();) text += part;
     EXPECT_EQ(text,
               "0 022a6979e6dab7aa5ae4c3e5e45f7e977112a7e63593820dbec1ec738a24f93c\n"
               "1 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d\n"
@@ -374,12 +410,12 @@ TEST(Receipts, WhatFindsNoRoomIsCountedAtItsPlace) {
   receipts.Add(0, hashes);
   receipts.Add(4095, std::vector<Hash>(10));
   receipts.Add(4105, std::vector<Hash>(5));
-  std::string text = receipts.Read(10 << 20);
+  std::string text = receipts.Read(0, 10 << 20);
   const std::string end = "lost 14\n";
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 4097);
   EXPECT_EQ(text.substr(text.size() - end.size()), end);
   receipts.Add(4110, std::vector<Hash>(1));
-  EXPECT_EQ(receipts.Read(5), "4110 ");
+  EXPECT_EQ(receipts.Read(0, 5), "4110 ");
 }
 
 TEST(Errno, OfEachCode) {

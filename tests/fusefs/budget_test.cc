@@ -1,4 +1,5 @@
-// What open files may keep together: the budget, and an AppendFile that has used it up.
+// What open files may keep together: the budget, and an AppendFile that has used it up; and what is
+// left of entries of which a piece was refused, for want of room here or on the disk.
 
 #include "fusefs/budget.h"
 
@@ -18,43 +19,77 @@ using logcore::Code;
 using logcore::Fail;
 using logcore::Hash;
 
-TEST(Budget, GivesWhatThereIsAndTakesItBack) {
-  Budget budget(100);
-  EXPECT_TRUE(budget.Take(60));
-  EXPECT_FALSE(budget.Take(41));
-  EXPECT_TRUE(budget.Take(40));
-  EXPECT_FALSE(budget.Take(1));
-  budget.Return(100);
-  EXPECT_TRUE(budget.Take(100));
+using std::string_literals::operator""s;
+
+constexpr Process kOpener{.id = 1, .instance = 1};
+
+constexpr uid_t kUser = 1000;
+
+TEST(Budget, GivesAUserHalfAndTakesItBack) {
+  Budget budget(200);
+  EXPECT_TRUE(budget.Take(kUser, 60));
+  EXPECT_FALSE(budget.Take(kUser, 41));
+  EXPECT_TRUE(budget.Take(kUser, 40));
+  EXPECT_FALSE(budget.Take(kUser, 1));
+  EXPECT_FALSE(budget.Take(kUser, ~size_t{0}));
+  budget.Return(kUser, 100);
+  EXPECT_TRUE(budget.Take(kUser, 100));
+}
+
+// Each of many may hold as much as is left after all of them.
+TEST(Budget, LeavesRoomForAnotherUser) {
+  constexpr size_t kLength = 1 << 20;
+  for (uid_t users = 1; users < 50; ++users) {
+    Budget budget(kLength);
+    std::vector<size_t> held(users);
+    for (bool more = true; more;) {
+      more = false;
+      for (uid_t user = 0; user < users; ++user) {
+        if (!budget.Take(user, 100)) continue;
+        held[user] += 100;
+        more = true;
+      }
+    }
+    for (const size_t length : held) {
+      EXPECT_LE(length, kLength / (users + 1) + 100) << users;
+      EXPECT_GE(length, kLength / (users + 1) - 200) << users;
+    }
+    EXPECT_TRUE(budget.Take(users, kLength / (users + 1) / 2 - 200));
+  }
 }
 
 TEST(Share, HasALittleOfItsOwn) {
-  const auto budget = std::make_shared<Budget>(100);
-  Share first(budget);
+  const auto budget = std::make_shared<Budget>(200);
+  Share first(budget, kUser);
+  Share other(budget, kUser + 1);
   {
-    Share second(budget);
+    Share second(budget, kUser);
     EXPECT_TRUE(first.Resize(kOwnLength + 100));
     EXPECT_TRUE(second.Resize(kOwnLength));
     EXPECT_FALSE(second.Resize(kOwnLength + 1));
+    EXPECT_TRUE(other.Resize(kOwnLength + 50));
+    EXPECT_TRUE(other.Resize(kOwnLength));
     EXPECT_TRUE(first.Resize(kOwnLength + 99));
     EXPECT_TRUE(second.Resize(kOwnLength + 1));
     EXPECT_FALSE(first.Resize(kOwnLength + 100));
   }
   EXPECT_TRUE(first.Resize(kOwnLength + 100));  // What is gone holds nothing.
-  Share unlimited(nullptr);
+  Share unlimited(nullptr, kUser);
   EXPECT_TRUE(unlimited.Resize(size_t{1} << 40));
 }
 
-// Two files and a budget with room for one long tail.
+// Two files of a user and a budget with room for one long tail for each of two users.
 class AppendFileWithBudget : public testing::TestWithParam<Framing> {
  protected:
   static constexpr size_t kLong = 40'000;
 
   AppendFile* Open(bool receipts = false) {
-    files_.push_back(std::make_unique<AppendFile>(AppendFileOptions{.framing = GetParam(),
-                                                                    .receipts = receipts,
-                                                                    .max_frames = size_t{1} << 20,
-                                                                    .budget = budget_}));
+    files_.push_back(
+        std::make_unique<AppendFile>(AppendFileOptions{.framing = GetParam(),
+                                                       .receipts = receipts,
+                                                       .opener = kOpener,
+                                                       .most = {.frames = size_t{1} << 20},
+                                                       .budget = budget_}));
     return files_.back().get();
   }
   // An entry as it is written.
@@ -67,7 +102,7 @@ class AppendFileWithBudget : public testing::TestWithParam<Framing> {
   static std::string Half() { return Text(std::string(kLong, 'h')).substr(0, kLong); }
   static std::string OtherHalf() { return Text(std::string(kLong, 'h')).substr(kLong); }
 
-  const std::shared_ptr<Budget> budget_ = std::make_shared<Budget>(kLong + 100);
+  const std::shared_ptr<Budget> budget_ = std::make_shared<Budget>(2 * kLong + 200);
   std::vector<std::unique_ptr<AppendFile>> files_;
 };
 
@@ -79,16 +114,123 @@ TEST_P(AppendFileWithBudget, RefusesTheHalfAndTakesWhatIsWhole) {
   EXPECT_EQ(refused.error().code, Code::kBusy);
   EXPECT_FALSE(file->has_tail());
 
+  AppendFile* const another = Open();
   const std::string whole = Text("one") + Text("two");
-  auto taken = file->Take(whole + Half(), true);  // as if it were a short write
+  auto taken = another->Take(whole + Half(), true);  // as if it were a short write
   ASSERT_TRUE(taken.has_value());
   EXPECT_EQ(taken->taken.length, whole.size());
   EXPECT_EQ(taken->taken.count, 2u);
-  EXPECT_FALSE(file->has_tail());
-  file->Settle(*taken, Appended{});
-  EXPECT_FALSE(file->Take(Half(), true).has_value());
-  EXPECT_TRUE(file->Take(Text(std::string(300, 'x')).substr(0, 200), true).has_value());
-  EXPECT_TRUE(file->has_tail());  // A little is its own.
+  EXPECT_FALSE(another->has_tail());
+  another->Settle(*taken, Appended{});
+  EXPECT_FALSE(another->Take(Half(), true).has_value());
+  AppendFile* const little = Open();
+  EXPECT_TRUE(little->Take(Text(std::string(300, 'x')).substr(0, 200), true).has_value());
+  EXPECT_TRUE(little->has_tail());  // A little is its own.
+}
+
+// A piece of an entry is refused: written again when there is room, the entry is whole.
+TEST_P(AppendFileWithBudget, ARefusedPieceCanBeWrittenAgain) {
+  for (const size_t begun : {size_t{0}, size_t{100}}) {
+    AppendFile* const greedy = Open();
+    ASSERT_TRUE(greedy->Take(Half(), true).has_value());
+    AppendFile* const file = Open();
+    if (begun != 0) {
+      ASSERT_TRUE(file->Take(Half().substr(0, begun), true).has_value());
+    }
+    for (int i = 0; i < 3; ++i) {
+      const auto refused = file->Take(Half().substr(begun), true);
+      ASSERT_FALSE(refused.has_value());
+      EXPECT_EQ(refused.error().code, Code::kBusy);
+    }
+    const auto made = greedy->Take(OtherHalf(), false);
+    ASSERT_TRUE(made.has_value());
+    ASSERT_TRUE(file->Take(Half().substr(begun), true).has_value());
+    const auto whole = file->Take(OtherHalf(), true);
+    ASSERT_TRUE(whole.has_value());
+    EXPECT_EQ(whole->taken.frames, made->taken.frames);
+    EXPECT_EQ(whole->taken.count, 1u);
+    files_.clear();
+  }
+}
+
+// What comes instead of a refused piece does not make an entry with what was before it.
+TEST_P(AppendFileWithBudget, ARefusedPieceLeavesNoHalfEntry) {
+  ASSERT_TRUE(Open()->Take(Half(), true).has_value());
+  for (const size_t begun : {size_t{0}, size_t{100}}) {
+    AppendFile* const file = Open();
+    const auto refuse = [&] {
+      if (begun != 0) {
+        ASSERT_TRUE(file->Take(Half().substr(0, begun), true).has_value());
+      }
+      file->SetTailWriter(kOpener);
+      EXPECT_EQ(file->Take(Half().substr(begun), true).error().code, Code::kBusy);
+    };
+    refuse();
+    const std::string rest = "the end" + Text("next");
+    if (GetParam() == Framing::kBundle) {  // Nothing says where the next frame begins.
+      EXPECT_EQ(file->Take(rest, true).error().code, Code::kInvalid);
+      EXPECT_EQ(file->OnClose({.process = kOpener}).has_value(), begun == 0);
+      EXPECT_FALSE(file->OnRelease().has_value());
+      continue;
+    }
+    const auto nothing = file->Take("more of it", true);
+    ASSERT_TRUE(nothing.has_value());
+    EXPECT_EQ(nothing->taken.count, 0u);
+    const auto after = file->Take("the end\nnext\n", true);
+    ASSERT_TRUE(after.has_value());
+    EXPECT_EQ(after->taken.frames, "\0\4next"s);
+    file->Settle(*after, Appended{});
+    refuse();  // And then nothing comes.
+    EXPECT_FALSE(file->OnClose({.process = kOpener}).value().has_value());
+    refuse();
+    EXPECT_FALSE(file->OnRelease().has_value());
+  }
+}
+
+// The write whose entries could not be committed began inside of an entry, or ended in one.
+TEST_P(AppendFileWithBudget, AFailedWriteLeavesNoHalfEntry) {
+  const std::string text = Text("one") + Text("two") + Text("three");
+  const size_t two_end = Text("one").size() * 2;
+  for (const size_t begun : {size_t{0}, size_t{2}}) {
+    for (const size_t cut : {size_t{0}, size_t{1}}) {
+      AppendFile* const file = Open();
+      if (begun != 0) {
+        ASSERT_TRUE(file->Take(text.substr(0, begun), true).has_value());
+      }
+      const auto failed = file->Take(text.substr(begun, two_end - begun + cut), true);
+      ASSERT_TRUE(failed.has_value());
+      file->Settle(*failed, Fail(Code::kNoSpace, "full"));
+      const auto next = file->Take(text.substr(two_end + cut) + Text("next"), true);
+      if (GetParam() == Framing::kBundle && begun + cut != 0) {
+        ASSERT_FALSE(next.has_value());
+        EXPECT_EQ(next.error().code, Code::kInvalid);
+        continue;
+      }
+      ASSERT_TRUE(next.has_value());
+      std::string whole;
+      if (cut == 0) logcore::AppendFrame(&whole, "three");
+      logcore::AppendFrame(&whole, "next");
+      EXPECT_EQ(next->taken.frames, whole) << begun << " " << cut;
+      file->Settle(*next, Appended{});
+      EXPECT_FALSE(file->OnRelease().has_value());
+    }
+  }
+}
+
+// Nor if nothing comes: the line's end could not be committed.
+TEST_P(AppendFileWithBudget, TheBeginningOfAnEntryWhoseEndFailedIsNone) {
+  AppendFile* const file = Open();
+  const std::string text = Text("begun and ended");
+  ASSERT_TRUE(file->Take(text.substr(0, 5), true).has_value());
+  const auto failed = file->Take(text.substr(5), true);
+  ASSERT_TRUE(failed.has_value());
+  file->Settle(*failed, Fail(Code::kNoSpace, "full"));
+  if (GetParam() == Framing::kLines) {
+    EXPECT_FALSE(file->OnClose({.process = kOpener}).value().has_value());
+  } else {
+    EXPECT_FALSE(file->OnClose({.process = kOpener}).has_value());
+  }
+  EXPECT_FALSE(file->OnRelease().has_value());
 }
 
 TEST_P(AppendFileWithBudget, EveryEndOfATailMakesRoom) {
@@ -119,10 +261,11 @@ TEST_P(AppendFileWithBudget, EveryEndOfATailMakesRoom) {
 
   ASSERT_TRUE(file->Take(Half(), true).has_value());
   if (GetParam() == Framing::kLines) {
-    ASSERT_TRUE(file->OnClose({.process = 1, .killed = true}).has_value());
+    file->SetTailWriter(kOpener);
+    ASSERT_TRUE(file->OnClose({.process = kOpener, .killed = true}).has_value());
     EXPECT_TRUE(other_fits());
     ASSERT_TRUE(file->Take(Half(), true).has_value());
-    EXPECT_TRUE(file->OnClose({.process = 1}).value().has_value());
+    EXPECT_TRUE(file->OnClose({.process = kOpener}).value().has_value());
     EXPECT_TRUE(other_fits());
     ASSERT_TRUE(file->Take(Half(), true).has_value());
     EXPECT_TRUE(file->OnRelease().has_value());
@@ -147,12 +290,12 @@ TEST_P(AppendFileWithBudget, ReceiptsWithoutRoomAreLost) {
   append(kMaxReceipts);  // More than the budget has.
   append(2);             // These are of the file's own.
   append(1000);
-  const std::string text = file->Read(100'000);
+  const std::string text = file->Read(0, 100'000);
   EXPECT_EQ(text.substr(0, text.find('\n')), "lost 4096");
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 4);
   EXPECT_EQ(text.substr(text.size() - 10), "lost 1000\n");
   append(10);
-  EXPECT_TRUE(file->Read(100'000).starts_with("0 "));
+  EXPECT_TRUE(file->Read(0, 100'000).starts_with("0 "));
   EXPECT_FALSE(file->has_receipts());
 }
 

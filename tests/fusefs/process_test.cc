@@ -2,10 +2,17 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <set>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace fusefs {
 namespace {
@@ -32,11 +39,64 @@ class Ended {
 };
 
 TEST(Process, OfAThread) {
-  EXPECT_EQ(ProcessOf(getpid()), getpid());
-  std::thread([] { EXPECT_EQ(ProcessOf(gettid()), getpid()); }).join();
-  EXPECT_EQ(ProcessOf(0), 0);
-  EXPECT_EQ(ProcessOf(-1), 0);
-  EXPECT_EQ(ProcessOf(0x7fffffff), 0);
+  const Process self = ProcessOf(getpid());
+  EXPECT_EQ(self.id, getpid());
+  std::thread([&] {
+    for (const pid_t guess : {0, -1, getpid(), gettid(), getppid(), 0x7fffffff}) {
+      EXPECT_EQ(ProcessOf(gettid(), guess), self) << guess;
+    }
+  }).join();
+  EXPECT_EQ(ProcessOf(getpid(), getppid()), self);
+  for (const pid_t none : {0, -1, 0x7fffffff}) EXPECT_FALSE(ProcessOf(none).known()) << none;
+}
+
+TEST(Process, HasAnInstanceOfItsOwn) {
+  utsname system{};
+  ASSERT_EQ(uname(&system), 0);
+  int version = 0;
+  int patch = 0;
+  ASSERT_EQ(std::sscanf(system.release, "%d.%d", &version, &patch), 2);
+  if (std::pair(version, patch) < std::pair(6, 9)) GTEST_SKIP() << "before Linux 6.9";
+  std::set<uint64_t> instances{ProcessOf(getpid()).instance};
+  for (int i = 0; i < 20; ++i) {
+    const Ended ended([] {});
+    const Process process = ProcessOf(ended.pid());
+    EXPECT_EQ(process.id, ended.pid());
+    EXPECT_TRUE(instances.insert(process.instance).second);
+  }
+}
+
+TEST(Process, IsOfAnotherAsFarAsThatIsKnown) {
+  const Process self = ProcessOf(getpid());
+  const Ended ended([] {});
+  EXPECT_TRUE(IsOfAnother(ended.pid(), self));
+  EXPECT_TRUE(IsOfAnother(getpid(), ProcessOf(ended.pid())));
+  EXPECT_FALSE(IsOfAnother(getpid(), self));
+  EXPECT_FALSE(IsOfAnother(getpid(), Process{}));
+  for (const pid_t none : {0, -1, 0x7fffffff}) EXPECT_FALSE(IsOfAnother(none, self)) << none;
+  std::thread([&] { EXPECT_FALSE(IsOfAnother(gettid(), self)); }).join();
+}
+
+TEST(Process, OfAnotherDescriptorOfAFile) {
+  const auto may_hold = [](ino_t inode) { return MayHoldAnother(gettid(), inode); };
+  std::FILE* const file = std::tmpfile();
+  ASSERT_NE(file, nullptr);
+  struct stat status {};
+  ASSERT_EQ(fstat(fileno(file), &status), 0);
+  EXPECT_TRUE(may_hold(status.st_ino));
+  const int copy = dup(fileno(file));
+  std::fclose(file);
+  EXPECT_TRUE(may_hold(status.st_ino));
+  std::thread([&] { EXPECT_TRUE(may_hold(status.st_ino)); }).join();
+  close(copy);
+  EXPECT_FALSE(may_hold(status.st_ino));
+  EXPECT_FALSE(MayHoldAnother(Ended([] {}).pid(), status.st_ino));  // It has closed all.
+  for (const pid_t none : {0, -1, 0x7fffffff}) EXPECT_TRUE(MayHoldAnother(none, status.st_ino));
+  // With so many descriptors nobody looks.
+  std::vector<int> many;
+  for (int i = 0; i < 300; ++i) many.push_back(eventfd(0, 0));
+  EXPECT_TRUE(may_hold(status.st_ino));
+  for (const int fd : many) close(fd);
 }
 
 TEST(Process, KilledIsToldFromExit) {

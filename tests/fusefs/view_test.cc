@@ -23,12 +23,14 @@ using tlogfs_test::ReferenceLog;
 class ViewTest : public testing::Test {
  protected:
   ViewTest() : disk_(logcore::OpenPosixDisk(directory_.path()).value()) {
-    const logcore::StoreOptions options{.clock = [this] { return now_; }};
+    const logcore::StoreOptions options{.clock = [this] { return now_ * logcore::kNanoseconds; }};
     logcore::InitOptions init;
     init.origin = "example.com/view";
     vkey_ = logcore::Store::Init(disk_.get(), init, options).value().ToString();
     store_ = logcore::Store::Open(disk_.get(), logcore::Store::Mode::kAppend, options).value();
-    view_ = std::make_unique<View>(vkey_);
+    view_ = std::make_unique<View>(vkey_, [this](const logcore::Published& checkpoint) {
+      return store_->PublicationTimeOf(checkpoint);
+    });
   }
 
   // Appends, ten seconds after the last time.
@@ -101,19 +103,42 @@ TEST_F(ViewTest, BytesAreTheLogs) {
 // To the second of the last entry: a partial tile's is older than the full one's.
 TEST_F(ViewTest, TimesAreThoseOfTheLastEntry) {
   const int64_t init = now_;
-  EXPECT_EQ(Of({.kind = Kind::kVkey}).mtime, init);
+  EXPECT_EQ(Of({.kind = Kind::kVkey}).mtime.tv_sec, init);
   AppendNumbers(100);  // at 10
   AppendNumbers(200);  // at 20
-  EXPECT_EQ(Of({.kind = Kind::kEntry, .index = 99}).mtime, init + 10);
-  EXPECT_EQ(Of({.kind = Kind::kEntry, .index = 100}).mtime, init + 20);
-  EXPECT_EQ(Of({Kind::kTile, 0, 100, 0}).mtime, init + 10);
-  EXPECT_EQ(Of({Kind::kTile, 0, 101, 0}).mtime, init + 20);
-  EXPECT_EQ(Of({Kind::kTile, kEntriesLevel, 1, 0}).mtime, init + 10);
-  EXPECT_EQ(Of({Kind::kTile, 1, 1, 0}).mtime, init + 20);
-  EXPECT_EQ(Of({.kind = Kind::kVkey}).mtime, init + 10);
-  EXPECT_EQ(Of({}).mtime, init + 20);
-  EXPECT_EQ(Of({.kind = Kind::kTileShard, .level = 0}).mtime, init + 20);
+  EXPECT_EQ(Of({.kind = Kind::kEntry, .index = 99}).mtime.tv_sec, init + 10);
+  EXPECT_EQ(Of({.kind = Kind::kEntry, .index = 100}).mtime.tv_sec, init + 20);
+  EXPECT_EQ(Of({Kind::kTile, 0, 100, 0}).mtime.tv_sec, init + 10);
+  EXPECT_EQ(Of({Kind::kTile, 0, 101, 0}).mtime.tv_sec, init + 20);
+  EXPECT_EQ(Of({Kind::kTile, kEntriesLevel, 1, 0}).mtime.tv_sec, init + 10);
+  EXPECT_EQ(Of({Kind::kTile, 1, 1, 0}).mtime.tv_sec, init + 20);
+  EXPECT_EQ(Of({.kind = Kind::kVkey}).mtime.tv_sec, init + 10);
+  EXPECT_EQ(Of({}).mtime.tv_sec, init + 20);
+  EXPECT_EQ(Of({.kind = Kind::kTileShard, .level = 0}).mtime.tv_sec, init + 20);
   EXPECT_EQ(Of({.kind = Kind::kAdd}).length, 0u);
+}
+
+// To the nanosecond, and of each version its own; in the same second as another, it settles.
+TEST_F(ViewTest, TimesOfCheckpointsAreThoseOfTheirPublication) {
+  const auto view_of = [this](int64_t later) {
+    return View(vkey_, [this, later](const logcore::Published& checkpoint) {
+      return ShownTime(checkpoint.publication, disk_->Uptime() + later * logcore::kNanoseconds);
+    });
+  };
+  AppendNumbers(1);
+  now_ -= 10;  // The second that Append takes is the same again.
+  AppendNumbers(1);
+  const Node node{.kind = Kind::kCheckpoint, .index = 2};
+  const Attributes now = view_of(0).AttributesOf(node, *Latest()).value();
+  const int64_t at = Latest()->published().publication.at - now_ * logcore::kNanoseconds;
+  EXPECT_GE(at, 1000);  // The clock stands still, but time does not.
+  EXPECT_EQ(now.mtime.tv_sec, now_);
+  EXPECT_EQ(now.mtime.tv_nsec, at);
+  const Attributes later = view_of(2).AttributesOf(node, *Latest()).value();
+  EXPECT_EQ(later.mtime.tv_sec, now_ + 1);
+  EXPECT_EQ(later.mtime.tv_nsec, 0);
+  EXPECT_EQ(later.ctime.tv_sec, now_);
+  EXPECT_EQ(later.ctime.tv_nsec, at);
 }
 
 TEST_F(ViewTest, WhatIsNotThereIsNotFound) {
@@ -139,7 +164,7 @@ TEST_F(ViewTest, ACheckpointThatWasShownStaysAsItWas) {
   AppendNumbers(1);
   EXPECT_EQ(Read(first), note);
   EXPECT_EQ(Of(first).length, attributes.length);
-  EXPECT_EQ(Of(first).mtime, attributes.mtime);
+  EXPECT_EQ(Of(first).mtime.tv_sec, attributes.mtime.tv_sec);
   EXPECT_NE(Read({.kind = Kind::kCheckpoint, .index = 2}), note);
 }
 

@@ -18,11 +18,14 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (checkpoint.has_value()) {
     CHECK(checkpoint->ToString() == input);
     CHECK(checkpoint->head.size <= logcore::kMaxTreeSize);
-    const std::string note = logcore::SignCheckpoint(checkpoint->head, signer);
-    const auto opened = logcore::OpenCheckpoint(note, signer.verifier());
-    CHECK(opened.has_value() && opened->head == checkpoint->head);
+    const std::string& own = checkpoint->origin;
+    const std::string origin = logcore::IsValidOrigin(own) ? own : "no origin";
+    const std::string note = logcore::SignCheckpoint(origin, checkpoint->head, signer);
+    const auto opened = logcore::OpenCheckpoint(note, origin, signer.verifier());
+    CHECK(opened.has_value() && opened->head == checkpoint->head && opened->origin == origin);
   }
-  const auto opened = logcore::OpenCheckpoint(input, signer.verifier());
-  if (opened.has_value()) CHECK(opened->origin == signer.verifier().name());
+  const std::string_view first_line = input.substr(0, input.find('\n'));
+  const auto opened = logcore::OpenCheckpoint(input, first_line, signer.verifier());
+  if (opened.has_value()) CHECK(opened->origin == first_line);
   return 0;
 }

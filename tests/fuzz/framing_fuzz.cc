@@ -61,10 +61,11 @@ Entries SplitFrames(std::string_view text) {
 class Program {
  public:
   Program(Framing framing, uint32_t seed) : framing_(framing), state_(seed) {
-    max_frames_ = logcore::kFrameHeaderLength + kMaxEntryLength + Random() % 70'000;
+    most_.frames = logcore::kFrameHeaderLength + kMaxEntryLength + Random() % 70'000;
+    if (Random() % 2 == 0) most_.count = 1 + Random() % 100;
   }
 
-  // False if the text cannot be told from a repeated write: see RefusedEnd.
+  // False if the text cannot be told from a repeated write: see Tail::end.
   bool Write(std::string_view text) {
     static constexpr size_t kScales[] = {1, 8, 200, 5000, 70'000, kMaxText};
     const size_t scale = kScales[Random() % std::size(kScales)];
@@ -118,14 +119,14 @@ class Program {
   }
 
   logcore::Result<fusefs::Taken> Take(std::string_view bytes) {
-    Tail before{.bytes = "untouched", .discarding = false, .refused = {}};
+    Tail before{.bytes = "untouched", .discarding = false, .end = {}, .missing = {}};
     bool has_room = Random() % 4 != 0;
     const size_t kept = tail_.bytes.size();
-    auto taken = fusefs::TakeBytes(framing_, bytes, max_frames_, &tail_, &before, has_room);
+    auto taken = fusefs::TakeBytes(framing_, bytes, most_, &tail_, &before, has_room);
     if (!taken.has_value() && taken.error().code == Code::kBusy) {
       CHECK(!has_room && tail_.bytes.size() == kept);
       has_room = true;
-      taken = fusefs::TakeBytes(framing_, bytes, max_frames_, &tail_, &before);
+      taken = fusefs::TakeBytes(framing_, bytes, most_, &tail_, &before);
     }
     CHECK(has_room || !taken.has_value() || taken->count == 0 || !fusefs::HasBytes(tail_));
     CHECK(tail_.bytes.size() <= logcore::kFrameHeaderLength + kMaxEntryLength);
@@ -135,13 +136,13 @@ class Program {
     }
     // Had its entries not become durable, the write would be repeated after the tail of before.
     Tail tail = before;
-    const auto again = fusefs::TakeBytes(framing_, bytes, max_frames_, &tail, &before, has_room);
+    const auto again = fusefs::TakeBytes(framing_, bytes, most_, &tail, &before, has_room);
     CHECK(again.has_value() && again->frames == taken->frames && tail.bytes == tail_.bytes);
     return taken;
   }
 
   void Keep(const fusefs::Taken& taken) {
-    CHECK(taken.frames.size() <= max_frames_);
+    CHECK(taken.frames.size() <= most_.frames && taken.count <= most_.count);
     const Entries split = SplitFrames(taken.frames);
     CHECK(split.entries.size() == taken.count && split.rest.empty());
     written_.entries.insert(written_.entries.end(), split.entries.begin(), split.entries.end());
@@ -151,7 +152,7 @@ class Program {
 
   const Framing framing_;
   uint32_t state_;
-  size_t max_frames_ = 0;
+  fusefs::Most most_;
   Tail tail_;
   std::string refused_;  // the end of a line that began in an earlier write, until the next one
   Entries written_;

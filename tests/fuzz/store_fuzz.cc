@@ -34,7 +34,7 @@ constexpr size_t kMaxChanges = 16;
 constexpr int64_t kNow = 1'700'000'000;
 
 StoreOptions Clock(int64_t now) {
-  return {.clock = [now] { return now; }};
+  return {.clock = [now] { return now * logcore::kNanoseconds; }};
 }
 
 // ---- Valid stores of one log

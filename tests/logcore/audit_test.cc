@@ -27,7 +27,7 @@ class AuditTest : public testing::Test {
   static constexpr uint64_t kSize = 66'000;  // Two segments, three levels.
 
   AuditTest() : disk_(OpenPosixDisk(directory_.path()).value()) {
-    const StoreOptions options{.clock = [this] { return now_++; }};
+    const StoreOptions options{.clock = [this] { return now_++ * kNanoseconds; }};
     EXPECT_TRUE(Store::Init(disk_.get(),
                             {.origin = "example.com/log",
                              .key = {},

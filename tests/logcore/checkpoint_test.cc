@@ -12,7 +12,8 @@ namespace logcore {
 namespace {
 
 const std::string kRoot15 = "rKbDipCvhuX1GZ7g5BBe8sA6BbJ7ja/1nk427v383cs=";
-const std::string kText15 = "example.com/log/testdata\n15\n" + kRoot15 + "\n";
+const std::string kOrigin = "example.com/log/testdata";
+const std::string kText15 = kOrigin + "\n15\n" + kRoot15 + "\n";
 const std::string kEmptyRootText = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
 const std::string kSkey =
     "PRIVATE+KEY+example.com/log/testdata+33d7b496+AeymY/SZAX0jZcJ8enZ5FY1Dz+wTML2yWSkK+9DSF3eg";
@@ -99,19 +100,19 @@ TEST(CheckpointTest, EveryCutAndEveryPrintedForm) {
 TEST(CheckpointTest, SignAndOpen) {
   const SignerKey key = SignerKey::Parse(kSkey).value();
   const Checkpoint checkpoint = Checkpoint::Parse(kText15).value();
-  EXPECT_EQ(SignCheckpoint(checkpoint.head, key), kNote15);
-  EXPECT_EQ(OpenCheckpoint(kNote15, key.verifier()).value(), checkpoint);
+  EXPECT_EQ(SignCheckpoint(kOrigin, checkpoint.head, key), kNote15);
+  EXPECT_EQ(OpenCheckpoint(kNote15, kOrigin, key.verifier()).value(), checkpoint);
 
-  EXPECT_FALSE(OpenCheckpoint(kText15, key.verifier()).has_value());
+  EXPECT_FALSE(OpenCheckpoint(kText15, kOrigin, key.verifier()).has_value());
   const SignerKey other = SignerKey::Generate("example.com/log/testdata").value();
-  EXPECT_FALSE(OpenCheckpoint(kNote15, other.verifier()).has_value());
+  EXPECT_FALSE(OpenCheckpoint(kNote15, kOrigin, other.verifier()).has_value());
 }
 
 // A valid note by the log's key is not yet a checkpoint of the log.
 TEST(CheckpointTest, OpenRefusesOtherTexts) {
   const SignerKey key = SignerKey::Parse(kSkey).value();
   const auto opens = [&key](const std::string& text) {
-    return OpenCheckpoint(SignNote(text, key).ToString(), key.verifier()).has_value();
+    return OpenCheckpoint(SignNote(text, key).ToString(), kOrigin, key.verifier()).has_value();
   };
   EXPECT_TRUE(opens(kText15));
   EXPECT_TRUE(opens(kText15 + "extension\n"));
@@ -122,16 +123,41 @@ TEST(CheckpointTest, OpenRefusesOtherTexts) {
 
 TEST(CheckpointTest, SignRefusesWhatNoLogHas) {
   const SignerKey key = SignerKey::Parse(kSkey).value();
-  EXPECT_DEATH(SignCheckpoint({kMaxTreeSize + 1, kEmptyRoot}, key), "Parse");
-  EXPECT_DEATH(SignCheckpoint({0, Hash{}}, key), "Parse");
+  EXPECT_DEATH(SignCheckpoint(kOrigin, {kMaxTreeSize + 1, kEmptyRoot}, key), "Parse");
+  EXPECT_DEATH(SignCheckpoint(kOrigin, {0, Hash{}}, key), "Parse");
+  EXPECT_DEATH(SignCheckpoint("two\nlines", {}, key), "IsValidOrigin");
 }
 
 TEST(CheckpointTest, Origins) {
-  EXPECT_TRUE(IsValidOrigin("example.com/log"));
-  EXPECT_FALSE(IsValidOrigin(""));
-  EXPECT_FALSE(IsValidOrigin("two words"));
-  EXPECT_FALSE(IsValidOrigin("a+b"));
-  EXPECT_FALSE(IsValidOrigin("a\nb"));
+  for (const std::string& origin :
+       {std::string("example.com/log"), std::string("go.sum database tree"), std::string("a+b"),
+        std::string(" "), std::string("— "), std::string("l’histoire\u2028\u0085"),
+        std::string(255, 'x')}) {
+    EXPECT_TRUE(IsValidOrigin(origin)) << origin;
+  }
+  for (const std::string& origin :
+       {std::string(), std::string("\n"), std::string("a\n"), std::string("a\nb"),
+        std::string("a\rb"), std::string("\t"), std::string(1, '\0'), std::string("\xff"),
+        std::string("\xed\xa0\x80"), std::string(256, 'x')}) {
+    EXPECT_FALSE(IsValidOrigin(origin)) << origin;
+  }
+}
+
+// As of the Go checksum database: its key is sum.golang.org's.
+TEST(CheckpointTest, TheKeyMayHaveAnotherNameThanTheLog) {
+  const SignerKey key = SignerKey::Parse(kSkey).value();
+  const TreeHead head = Checkpoint::Parse(kText15).value().head;
+  for (const std::string origin : {"go.sum database tree", "a+b", " ", "log 42 — ü"}) {
+    const std::string note = SignCheckpoint(origin, head, key);
+    EXPECT_EQ(note.substr(0, note.find('\n')), origin);
+    const Checkpoint opened = OpenCheckpoint(note, origin, key.verifier()).value();
+    EXPECT_EQ(opened.origin, origin);
+    EXPECT_EQ(opened.head, head);
+    EXPECT_EQ(OpenNote(note, {&key.verifier(), 1}).value().signatures[0].name, kOrigin);
+    for (const std::string& other : {kOrigin, std::string("go.sum database"), origin + " "}) {
+      EXPECT_EQ(OpenCheckpoint(note, other, key.verifier()).error().code, Code::kInvalid);
+    }
+  }
 }
 
 }  // namespace

@@ -285,7 +285,7 @@ TEST(EntriesOnSimulatedDiskTest, WhatIsTooShortIsNotMapped) {
 TEST(EntriesOfStoreTest, AreMappedIfAskedFor) {
   const TempDirectory directory;
   const auto disk = OpenPosixDisk(directory.path()).value();
-  const StoreOptions options{.clock = [] { return int64_t{1'700'000'000}; }};
+  const StoreOptions options{.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
   ASSERT_TRUE(
       Store::Init(disk.get(), {.origin = "test.example/entries", .key = {}}, options).has_value());
   const ReferenceLog log = ReferenceLog::OfManyLengths(65'600);

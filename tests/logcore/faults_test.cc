@@ -21,7 +21,7 @@ constexpr uint64_t kSize = 300;
 constexpr uint64_t kBatch = 100;
 
 StoreOptions Options() {
-  return {.clock = [] { return int64_t{1'700'000'000}; }};
+  return {.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
 }
 
 Status Init(Disk* disk) {

@@ -137,7 +137,7 @@ std::map<std::string, std::string> Regenerate() {
   CompactRange range;
   CompletedNodes nodes;
   std::string frames;
-  files["checkpoint.0"] = SignCheckpoint(range.Head(), key);
+  files["checkpoint.0"] = SignCheckpoint(key.verifier().name(), range.Head(), key);
   for (const std::string& entry : kEntries) {
     std::string frame;
     AppendFrame(&frame, entry);
@@ -146,7 +146,8 @@ std::map<std::string, std::string> Regenerate() {
     range.Extend(leaf_hash, &nodes);
     frames += frame;
 
-    files["checkpoint." + std::to_string(range.size())] = SignCheckpoint(range.Head(), key);
+    files["checkpoint." + std::to_string(range.size())] =
+        SignCheckpoint(key.verifier().name(), range.Head(), key);
     for (const int level : {0, kEntriesLevel}) {
       EXPECT_EQ(FullTiles(level, range.size()), 0u);
       const TileId id{level, 0, PartialWidth(level, range.size())};
@@ -190,7 +191,8 @@ TEST(GoldenLogTest, IsTheReferenceLog) {
   std::map<std::string, std::string> files = Regenerate();
   for (uint64_t size = 0; size <= kSize; ++size) {
     const std::string width = std::to_string(size);
-    const auto checkpoint = OpenCheckpoint(files["checkpoint." + width], Key().verifier());
+    const auto checkpoint =
+        OpenCheckpoint(files["checkpoint." + width], Key().verifier().name(), Key().verifier());
     ASSERT_TRUE(checkpoint.has_value());
     EXPECT_EQ(checkpoint->head, log.Head(size));
     if (size == 0) continue;

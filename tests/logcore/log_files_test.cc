@@ -312,7 +312,15 @@ TEST_F(LogFilesTest, MissingAndShortFilesAreCorrupt) {
   EXPECT_EQ(fresh->ReadFrames(0, 1, 300).error().code, Code::kCorrupt);
   for (const char* name : {"hashes/7", "times"}) {
     std::filesystem::remove(directory_.path() / name);
-    EXPECT_EQ(LogFiles::Open(disk_.get(), Access::kRead).error().code, Code::kCorrupt) << name;
+    EXPECT_EQ(LogFiles::Open(disk_.get(), Access::kReadWrite).error().code, Code::kCorrupt) << name;
+    // To be read, the rest of it opens.
+    const auto rest = LogFiles::Open(disk_.get(), Access::kRead).value();
+    ASSERT_EQ(rest->lost().size(), 1u);
+    EXPECT_EQ(rest->lost()[0].message, "open " + std::string(name) + ": No such file or directory");
+    Hash node;
+    EXPECT_EQ(rest->ReadNodes(7, 0, std::span(&node, 1)).error().code, Code::kCorrupt);
+    EXPECT_EQ(rest->Time(0).has_value(), std::string(name) != "times");
+    EXPECT_EQ(rest->CheckWhole(300).error().code, Code::kCorrupt);
     directory_.Write(name, "");
   }
   // A segment that was lost is not made anew.

@@ -171,6 +171,23 @@ TEST_F(PosixDiskTest, RenamesAndLists) {
   EXPECT_EQ(disk_->Rename("none", "x").error().code, Code::kNotFound);
 }
 
+TEST_F(PosixDiskTest, RemovesFilesLinksAndEmptyDirectories) {
+  ASSERT_TRUE(disk_->MakeDirectory("entries", 0755).has_value());
+  const auto file = disk_->Create("entries/a", 0644).value();
+  ASSERT_TRUE(file->WriteAt(0, "still open").has_value());
+  std::filesystem::create_directory_symlink("entries", directory_.path() / "link");
+  EXPECT_EQ(disk_->Remove("entries").error().code, Code::kExists);
+  EXPECT_EQ(disk_->Remove("entries/none").error().code, Code::kNotFound);
+  EXPECT_EQ(disk_->Remove("link/a").error().code, Code::kInvalid);
+  ASSERT_TRUE(disk_->Remove("link").has_value());
+  EXPECT_EQ(disk_->List("entries").value(), std::vector<std::string>{"a"});
+  ASSERT_TRUE(disk_->Remove("entries/a").has_value());
+  EXPECT_EQ(Read(*file, 0, 100), "still open");
+  ASSERT_TRUE(disk_->Remove("entries").has_value());
+  EXPECT_EQ(disk_->List("").value(), std::vector<std::string>{});
+  EXPECT_EQ(disk_->Remove("../x").error().code, Code::kInvalid);
+}
+
 TEST_F(PosixDiskTest, FollowsItsDirectoryWhenThatIsRenamed) {
   const TempDirectory elsewhere;
   std::filesystem::create_directory(elsewhere.path() / "old");
@@ -242,6 +259,31 @@ TEST_F(PosixDiskTest, LocksExcludeOtherOpeningsByteByByte) {
   mine->Unlock(0);
   waiter.join();
   EXPECT_TRUE(locked);
+}
+
+TEST_F(PosixDiskTest, ASharedLockIsHadByManyAndByNoExclusiveOne) {
+  disk_->Create("lock", 0600).value();
+  const auto one = disk_->Open("lock", Access::kReadWrite).value();
+  const auto two = disk_->Open("lock", Access::kReadWrite).value();
+  auto three = disk_->Open("lock", Access::kReadWrite).value();
+  EXPECT_TRUE(one->TryLock(4, LockKind::kShared).value());
+  EXPECT_TRUE(three->TryLock(4, LockKind::kShared).value());
+  EXPECT_FALSE(two->TryLock(4, LockKind::kExclusive).value());
+  EXPECT_TRUE(two->TryLock(5, LockKind::kExclusive).value());
+  one->Unlock(4);
+  EXPECT_FALSE(two->TryLock(4, LockKind::kExclusive).value());
+  three.reset();
+  EXPECT_TRUE(two->TryLock(4, LockKind::kExclusive).value());
+  EXPECT_FALSE(one->TryLock(4, LockKind::kShared).value());
+}
+
+TEST_F(PosixDiskTest, AFileMayHaveTwoNames) {
+  const auto file = disk_->Create("file", 0600).value();
+  ASSERT_TRUE(file->WriteAt(0, "bytes").has_value());
+  ASSERT_TRUE(disk_->Link("file", "second").has_value());
+  EXPECT_EQ(disk_->Info("second").value().inode, disk_->Info("file").value().inode);
+  EXPECT_EQ(disk_->Link("file", "second").error().code, Code::kExists);
+  EXPECT_EQ(disk_->Link("none", "third").error().code, Code::kNotFound);
 }
 
 TEST_F(PosixDiskTest, ALockOutlivesSignalsButNotItsHolder) {

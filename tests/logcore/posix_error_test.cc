@@ -107,6 +107,8 @@ TEST_F(PosixErrorTest, ThatTheFilesystemCannotReserveIsNone) {
 TEST_F(PosixErrorTest, OfNamesAndDirectories) {
   ExpectError(SYS_mkdirat, EROFS, Code::kReadOnly, "make directory new: Read-only file system",
               [&] { return disk_->MakeDirectory("new", 0755); });
+  ExpectError(SYS_unlinkat, EPERM, Code::kDenied, "remove file: Operation not permitted",
+              [&] { return disk_->Remove("file"); });
   ExpectError(SYS_getdents64, EIO, Code::kIo, std::string("list entries") + kIo,
               [&] { return StatusOf(disk_->List("entries")); });
   ExpectError(SYS_fsync, EIO, Code::kIo, std::string("sync directory .") + kIo,

@@ -174,7 +174,8 @@ TEST_F(ScanTest, NeverGivesASpoiledByte) {
       } else {
         ASSERT_EQ(scanned.entries.size(), 700 - first);
       }
-      if (first == 0) {
+      // The two nodes of hashes/1 are on the tree's edge, and follow from hashes/0.
+      if (first == 0 && name != "hashes/1") {
         ASSERT_TRUE(scanned.error.has_value()) << name << " byte " << i;
       }
       directory_.Flip(name, i);

@@ -14,6 +14,7 @@
 #include "logcore/audit.h"
 #include "logcore/entry_bundle.h"
 #include "logcore/posix_disk.h"
+#include "logcore/submission_queue.h"
 #include "tests/support/temp_log.h"
 
 namespace {
@@ -24,7 +25,7 @@ using tlogfs_test::TempDirectory;
 class SequencerTest : public testing::Test {
  protected:
   SequencerTest() : disk_(OpenPosixDisk(directory_.path()).value()) {
-    const StoreOptions options{.clock = [] { return int64_t{1'700'000'000}; }};
+    const StoreOptions options{.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
     EXPECT_TRUE(Store::Init(disk_.get(),
                             {.origin = "example.com/log",
                              .key = {},
@@ -163,6 +164,71 @@ TEST_F(SequencerTest, CheckpointIntervalHoldsPublicationBackButNotDurability) {
   EXPECT_EQ(store_->Latest().value()->size(), 300u);
 }
 
+// Whatever comes first, bytes or entries; but one submission stays together.
+TEST(SubmissionQueue, ABatchIsBoundedInBytesAndEntries) {
+  SubmissionQueue queue(1000, 16);
+  Sequencer::Ticket ticket = 0;
+  const auto push = [&](size_t length, uint64_t count) {
+    queue.Push(
+        {++ticket, {std::string(length, 'x'), count, nullptr}, std::vector<Hash>(count), nullptr});
+  };
+  for (int i = 0; i < 8; ++i) push(10, 5);
+  push(10, 100);
+  push(800, 1);
+  push(800, 1);
+  EXPECT_TRUE(queue.HasFullBatch());
+  for (const size_t taken : {3u, 3u, 2u, 1u, 1u, 1u}) EXPECT_EQ(queue.TakeBatch().size(), taken);
+  EXPECT_TRUE(queue.empty());
+  EXPECT_EQ(queue.length(), 0u);
+
+  push(10, 13);
+  EXPECT_FALSE(queue.HasFullBatch());
+  push(10, 1);
+  EXPECT_TRUE(queue.HasFullBatch());
+  EXPECT_LT(14 * sizeof(Hash) + 20, queue.length());
+  EXPECT_TRUE(queue.Remove(ticket).has_value());
+  EXPECT_FALSE(queue.HasFullBatch());
+  for (int i = 0; i < 16; ++i) {
+    EXPECT_EQ(queue.AddToGroup("", Hash()), i != 0);
+    if (i == 0) queue.PushGroup(++ticket, "", Hash());
+  }
+  EXPECT_FALSE(queue.AddToGroup("", Hash()));  // It has 16.
+}
+
+// Before their publication, which has a timer; and after on_durable.
+TEST_F(SequencerTest, DurableIsToldWithoutWaitingForPublication) {
+  const auto sequencer =
+      Sequencer::Start(store_.get(), {.checkpoint_interval = std::chrono::hours(1)});
+  EXPECT_FALSE(sequencer->publishes_at_once());
+  for (uint64_t i = 0; i < 100; ++i) {
+    std::atomic<bool> answered = false;
+    Submission submission = Entries({"x"});
+    submission.on_durable = [&](const Result<Appended>& appended) {
+      EXPECT_TRUE(appended.has_value());
+      answered = true;
+    };
+    const Sequencer::Ticket ticket = sequencer->Submit(std::move(submission));
+    std::promise<bool> durable;
+    sequencer->WhenDurable(ticket, [&] { durable.set_value(answered); });
+    EXPECT_TRUE(durable.get_future().get());
+    bool called = false;  // at once, now
+    sequencer->WhenDurable(ticket, [&] { called = true; });
+    EXPECT_TRUE(called);
+  }
+  EXPECT_LT(store_->Latest().value()->size(), 100u);  // the first one, and what came with it
+  // One that was withdrawn, and one that is refused, are waited for no longer.
+  const Sequencer::Ticket ticket = sequencer->Queue(Entries({"withdrawn"}));
+  std::promise<void> known;
+  sequencer->WhenDurable(ticket, [&] { known.set_value(); });
+  if (!sequencer->Cancel(ticket)) sequencer->CommitHere();
+  known.get_future().wait();
+  sequencer->Stop();
+  const Sequencer::Ticket refused = sequencer->Submit(Entries({"refused"}));
+  bool called = false;
+  sequencer->WhenDurable(refused, [&] { called = true; });
+  EXPECT_TRUE(called);
+}
+
 TEST_F(SequencerTest, CancelledSubmissionsAreNeverAddedAndNobodyWaitsForThem) {
   const auto sequencer = Sequencer::Start(store_.get(), {});
   int cancelled = 0;
@@ -290,7 +356,7 @@ TEST_F(SequencerTest, AppendsComeAfterWhatTheirThreadSubmittedBefore) {
 }
 
 TEST_F(SequencerTest, TwoSequencersOnOneStoreBothGetOn) {
-  const StoreOptions options{.clock = [] { return int64_t{1'700'000'000}; }};
+  const StoreOptions options{.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
   const auto other_disk = OpenPosixDisk(directory_.path()).value();
   const auto other = Store::Open(other_disk.get(), Store::Mode::kAppend, options).value();
   {
@@ -312,7 +378,7 @@ TEST_F(SequencerTest, TwoSequencersOnOneStoreBothGetOn) {
 TEST_F(SequencerTest, FullBatchesKeepTheOrderOfWhoSubmitsThem) {
   constexpr size_t kThreads = 4;
   constexpr size_t kEach = 500;
-  const StoreOptions options{.clock = [] { return int64_t{1'700'000'000}; }};
+  const StoreOptions options{.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
   const auto other_disk = OpenPosixDisk(directory_.path()).value();
   const auto other = Store::Open(other_disk.get(), Store::Mode::kAppend, options).value();
   std::vector<std::vector<uint64_t>> indexes(kThreads);

@@ -205,6 +205,35 @@ int CountCorrupt(const Snapshot& snapshot, const ReferenceLog& log, const std::s
   return corrupt;
 }
 
+// Every tile is verified by way of the tree's edge: what of it is lost follows from the rest.
+TEST_F(SnapshotTest, ADamagedEdgeTakesNoOtherTileWithIt) {
+  const ReferenceLog log = ReferenceLog::OfManyLengths(700);
+  ASSERT_TRUE(writer_->Append(log, 700, 1).has_value());
+  const std::string nodes = directory_.Read("hashes/0");
+  const std::string upper = directory_.Read("hashes/1");
+  const auto expect = [&](bool has_last, bool has_upper) {
+    const auto snapshot = Take();
+    EXPECT_EQ(snapshot->Tile({0, 0, 256}).value(), log.Tile(0, 0, 256));
+    EXPECT_EQ(snapshot->Tile({0, 1, 256}).value(), log.Tile(0, 1, 256));
+    EXPECT_EQ(snapshot->Entry(300).value(), log.entry(300));
+    for (int i = 0; i < 2; ++i) {  // What was verified once is read in another way.
+      EXPECT_EQ(snapshot->Tile({0, 2, 188}).has_value(), has_last);
+      EXPECT_EQ(snapshot->Entry(600).has_value(), has_last);
+      EXPECT_EQ(snapshot->Tile({1, 0, 2}).has_value(), has_upper);
+    }
+  };
+  directory_.Write("hashes/1", "");
+  expect(true, false);
+  directory_.Write("hashes/0", nodes.substr(0, 699 * kHashLength));
+  expect(false, false);
+  directory_.Write("hashes/1", upper);
+  expect(false, true);
+  directory_.Write("hashes/0", nodes);
+  directory_.Flip("hashes/0", 600 * kHashLength);
+  directory_.Flip("hashes/1", 40);
+  expect(false, false);
+}
+
 TEST_F(SnapshotTest, NeverGivesASpoiledByte) {
   const ReferenceLog log = ReferenceLog::OfManyLengths(600);
   ASSERT_TRUE(writer_->Append(log, 600, 1).has_value());

@@ -112,10 +112,13 @@ TEST_F(StagedDiskTest, KnowsTheNames) {
   EXPECT_EQ(staged.Rename("two", "five").error().code, Code::kNotFound);
   EXPECT_EQ(staged.List("").value(),
             (std::vector<std::string>{"directory", "four", "one", "three"}));
+  ASSERT_TRUE(staged.Remove("four").has_value());
+  EXPECT_EQ(staged.Remove("four").error().code, Code::kNotFound);
+  EXPECT_EQ(staged.List("").value(), (std::vector<std::string>{"directory", "one", "three"}));
   EXPECT_EQ(staged.MakeDirectory("more", 0700).error().code, Code::kInvalid);
   EXPECT_EQ(machine_.Names(), (std::vector<std::string>{"one", "two"}));
   ASSERT_TRUE(staged.Apply().has_value());
-  EXPECT_EQ(machine_.Names(), (std::vector<std::string>{"four", "one", "three"}));
+  EXPECT_EQ(machine_.Names(), (std::vector<std::string>{"one", "three"}));
 }
 
 // What fails in the midst of it has left what a process leaves that dies there.

@@ -63,7 +63,7 @@ class StoreRefusalsTest : public testing::Test {
 
   const TempDirectory directory_;
   const std::unique_ptr<Disk> disk_ = OpenPosixDisk(directory_.path()).value();
-  const StoreOptions options_{.clock = [] { return int64_t{1'700'000'000}; }};
+  const StoreOptions options_{.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
   const SignerKey key_ = SignerKey::Generate(kOrigin).value();
 };
 
@@ -145,7 +145,7 @@ TEST_F(StoreRefusalsTest, ToGoBackAndToServeWhatTheLogDidNotSign) {
   ExpectError(reader->Latest(), Code::kCorrupt, "went back to a smaller size");
   PublishedFile::Slot forged = newest;
   forged.published.note =
-      SignCheckpoint(newest.published.head, SignerKey::Generate(kOrigin).value());
+      SignCheckpoint(kOrigin, newest.published.head, SignerKey::Generate(kOrigin).value());
   Publish(forged);
   ExpectError(reader->Latest(), Code::kCorrupt, "is not signed by the log");
   Publish(newest);
@@ -178,7 +178,10 @@ TEST_F(StoreRefusalsTest, SlotsThatHoldNoCheckpoint) {
   EXPECT_EQ(file->CheckBothSlots().error().code, Code::kCorrupt);
   ExpectError(file->IsNewer(sound.published.sequence + sound.published.sequence % 2),
               Code::kCorrupt, "shorter than its two slots");
-  ExpectError(PublishedFile::Open(disk_.get(), Access::kRead), Code::kCorrupt, "100 bytes long");
+  ExpectError(PublishedFile::Open(disk_.get(), Access::kReadWrite), Code::kCorrupt,
+              "100 bytes long");
+  ExpectError(PublishedFile::Open(disk_.get(), Access::kRead).value()->CheckBothSlots(),
+              Code::kCorrupt, "100 bytes long");
 }
 
 TEST_F(StoreRefusalsTest, AHeadThatWasOverwritten) {

@@ -32,7 +32,7 @@ class StoreTest : public testing::Test {
   StoreTest() : disk_(OpenPosixDisk(directory_.path()).value()) {}
 
   StoreOptions Options() {
-    return {.clock = [this] { return now_; }};
+    return {.clock = [this] { return now_ * kNanoseconds; }};
   }
   void Init() {
     const auto vkey = Store::Init(
@@ -81,7 +81,7 @@ TEST_F(StoreTest, NewStoreIsAnEmptyPublishedLog) {
   ExpectPublished(store.get(), 0);
   EXPECT_EQ(store->config().origin, kOrigin);
   const auto checkpoint =
-      OpenCheckpoint(store->Latest().value()->published().note, store->config().vkey);
+      OpenCheckpoint(store->Latest().value()->published().note, kOrigin, store->config().vkey);
   ASSERT_TRUE(checkpoint.has_value());
   EXPECT_EQ(checkpoint->head, TreeHead{});
   ExpectSound();
@@ -169,7 +169,8 @@ TEST_F(StoreTest, SigningInAdvanceChangesNothing) {
     ASSERT_EQ(store->Publish().value(), log_.size());
     ExpectPublished(store.get(), log_.size());
     const std::string note = store->Latest().value()->published().note;
-    EXPECT_EQ(OpenCheckpoint(note, store->config().vkey).value().head, log_.Head(log_.size()));
+    EXPECT_EQ(OpenCheckpoint(note, kOrigin, store->config().vkey).value().head,
+              log_.Head(log_.size()));
     store->Presign();
   }
 }
@@ -272,8 +273,11 @@ TEST_F(StoreTest, InitRefusesWhatIsNotEmptyAndBadOrigins) {
               Code::kInvalid);
   }
   const SignerKey key = SignerKey::Generate("another").value();
-  EXPECT_EQ(Store::Init(disk.get(), {.origin = kOrigin, .key = key}, Options()).error().code,
-            Code::kInvalid);
+  for (const std::string& origin :
+       {std::string(), std::string("a\nb"), std::string("\xff"), std::string(256, 'x')}) {
+    EXPECT_EQ(Store::Init(disk.get(), {.origin = origin, .key = key}, Options()).error().code,
+              Code::kInvalid);
+  }
   EXPECT_TRUE(fs::is_empty(other.path()));
 }
 

@@ -179,13 +179,6 @@ class ContentTest(AppendTest):
         os.close(descriptor)
         self.assert_entries(*lines * 3)
 
-    def test_offsets_are_ignored(self):
-        descriptor = os.open(self.log / "add", os.O_WRONLY)
-        self.assert_errno(errno.ESPIPE, os.pwrite, descriptor, b"p\n", 1 << 40)
-        self.assertEqual(os.write(descriptor, b"w\n"), 2)
-        os.close(descriptor)
-        self.assert_entries(b"w")
-
 
 class BundleTest(AppendTest):
     def test_cat_of_a_bundle_copies_256_entries(self):

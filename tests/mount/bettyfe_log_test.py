@@ -27,7 +27,7 @@ class PushBackTest(FrontTest):
     OPTIONS = ("--max-pending", "5")
 
     def test_more_than_may_wait_are_429(self):
-        with self.locked_store():
+        with self.locked_commits(self.log.store):
             waiting = [self.front.raw() for _ in range(5)]
             for number, raw in enumerate(waiting):
                 raw.send(post_bytes(b"%d" % number))
@@ -41,7 +41,7 @@ class PushBackTest(FrontTest):
 
     def test_a_log_whose_queue_is_full_is_429(self):
         descriptor = os.open(self.log / "add", os.O_WRONLY | os.O_APPEND)
-        with self.locked_store():
+        with self.locked_commits(self.log.store):
             filler = self.start([sys.executable, "-c",
                                  "import os, sys\n"
                                  "for _ in range(100):\n"
@@ -103,7 +103,7 @@ class AsyncTest(FrontTest):
             for raw, entry in zip(raws, entries):
                 raw.send(post_bytes(entry))
             added += [(raw.answer().index, entry) for raw, entry in zip(raws, entries)]
-        with self.locked_store():
+        with self.locked_commits(self.log.store):
             raws[0].send(post_bytes(b"late"))
             raws[0].socket.settimeout(0.3)
             self.assertRaises(TimeoutError, raws[0].answer)
@@ -296,7 +296,7 @@ class EndTest(FrontTest):
             raws = [self.front.raw() for _ in range(50)]
             half = self.front.raw()
             half.send(post_bytes(b"half")[:-2])
-            with self.locked_store():
+            with self.locked_commits(self.log.store):
                 for number, raw in enumerate(raws):
                     raw.send(post_bytes(b"%d" % number))
                 time.sleep(0.2)
@@ -325,7 +325,7 @@ class EndTest(FrontTest):
     def test_what_the_log_took_late_is_answered(self):
         """Later than it waits for slow clients after SIGTERM, and with others to answer."""
         raws, readers = self.front.raws(200), self.front.raws(800)
-        with self.locked_store():
+        with self.locked_commits(self.log.store):
             for number, raw in enumerate(raws):
                 raw.send(post_bytes(b"%d" % number))
             time.sleep(0.2)
@@ -341,7 +341,7 @@ class EndTest(FrontTest):
 
     @unittest.skipUnless(ROUNDS > 1, "takes 15 s")
     def test_a_log_that_hangs_does_not_keep_it(self):
-        with self.locked_store():
+        with self.locked_commits(self.log.store):
             self.front.raw().send(post_bytes(b"waits"))
             time.sleep(0.2)
             self.front.process.send_signal(signal.SIGTERM)

@@ -255,7 +255,7 @@ class BadClientsTest(FrontTest):
             self.assertEqual(self.front.add(b"x" * LONGEST, connection).index, number)
 
     def test_a_client_that_goes_away_while_its_entry_waits(self):
-        with self.locked_store():
+        with self.locked_commits(self.log.store):
             for number in range(100):
                 raw = self.front.raw()
                 raw.send(post_bytes(b"gone %d" % number))
@@ -273,7 +273,7 @@ class BadClientsTest(FrontTest):
         for raw in raws:
             self.assertEqual(raw.answer().status, 200)
         added, statuses = [], []
-        with self.locked_store():
+        with self.locked_commits(self.log.store):
             for number, raw in enumerate(raws[:1000]):
                 raw.send(post_bytes(b"%d" % number * (LONGEST // len(b"%d" % number))))
             time.sleep(0.5)

@@ -1,8 +1,6 @@
 """A bettyfe over a mount, and clients that speak HTTP to it by hand: so slowly, so many at once or
 so badly as a test wants. Used by bettyfe_test.py and bettyfe_log_test.py."""
 
-import contextlib
-import fcntl
 import http.client
 import os
 import resource
@@ -150,13 +148,6 @@ class FrontTest(harness.MountTest):
         super().setUp()
         self.log = self.mount(options=self.MOUNT_OPTIONS, name="log")
         self.front = Front(self, self.log.path, *self.OPTIONS)
-
-    @contextlib.contextmanager
-    def locked_store(self):
-        """Holds the store as another committing process would: what is appended has to wait."""
-        with open(os.path.join(self.log.store, "lock"), "r+b") as lock:
-            fcntl.lockf(lock, fcntl.LOCK_EX)
-            yield
 
     def assert_answer(self, answer, status, **headers):
         """Pages of any site may read each of them."""

@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
 """Those who take much or do not move: they cost the daemon little, and nobody else anything."""
 
-import contextlib
 import errno
-import fcntl
 import mmap
 import os
 import resource
@@ -17,6 +15,7 @@ import harness
 
 MIB = 1 << 20
 HANDLES = 10_000
+NOBODY = 65534
 MOST = 96 * MIB  # may be held for them all: the budget, a little for each, what strings waste
 PROMPT = 5  # seconds; what is measured takes some milliseconds
 
@@ -44,6 +43,15 @@ for number in range(files):
     os.write(os.open(path, os.O_RDWR), b'\\n' * length)
 print(0, flush=True)
 time.sleep(1000)
+"""
+
+# Writes empty entries, a MiB of them at a time, for SECONDS.
+FLOOD = """
+import os, sys, time
+file, end = os.open(sys.argv[1], os.O_WRONLY), time.monotonic() + float(sys.argv[2])
+empty = (b'\\0\\0' if sys.argv[1].endswith('.bundle') else b'\\n') * (1 << 20)
+while time.monotonic() < end:
+    os.write(file, empty[:1 << 20])
 """
 
 # Reads the file from the beginning again and again, in small pieces, with THREADS threads.
@@ -80,10 +88,11 @@ os.write(os.open(sys.argv[1], os.O_WRONLY), b'a line\\n')
 
 class MountedTest(harness.MountTest):
     SECONDS = 240
+    OPTIONS = ""
 
     def setUp(self):
         super().setUp()
-        self.log = self.mount()
+        self.log = self.mount(options=self.OPTIONS)
         self.log.append(b"first")
 
     def python(self, script, *arguments):
@@ -111,7 +120,7 @@ class MountedTest(harness.MountTest):
         self.assertLess(time.monotonic() - start, PROMPT)
 
 
-class GreedyTest(MountedTest):
+class BudgetTest(MountedTest):
     def half_a_line(self, length):
         """Whether there is room for one."""
         descriptor = os.open(self.log / "add", os.O_WRONLY)
@@ -133,6 +142,8 @@ class GreedyTest(MountedTest):
         refused = int(process.stdout.readline())
         return process, refused, self.memory() - before
 
+
+class GreedyTest(BudgetTest):
     def test_ten_thousand_half_lines(self):
         """Ever so long ones: a few find room, the rest are refused, and only that."""
         for name, files in (("add", HANDLES), ("add.bundle", 3000)):
@@ -182,14 +193,101 @@ class GreedyTest(MountedTest):
         self.assertLess(self.memory() - before, 32 * MIB)
 
 
-class StuckTest(MountedTest):
-    @contextlib.contextmanager
-    def locked_store(self):
-        """Holds the store as another process that hangs in its commit would."""
-        with open(os.path.join(self.log.store, "lock"), "r+b") as lock:
-            fcntl.lockf(lock, fcntl.LOCK_EX)
-            yield
+class RefusedTest(BudgetTest):
+    """Beside one user who holds all that one user may."""
+    OPTIONS = "allow_other,mode=0622"
 
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.folder, 0o755)
+        _, refused, _ = self.greedy(OPEN_MANY, 2000, 30_000)
+        self.assertLess(0, refused)
+
+    def test_another_user_has_room(self):
+        self.assertFalse(self.half_a_line(30_000))
+        script = ("import os, sys\n"
+                  "files = [os.open(sys.argv[1], os.O_WRONLY) for _ in range(100)]\n"
+                  "for half in (b'x' * 30_000, b'y\\n'):\n"
+                  "    for file in files: assert os.write(file, half) == len(half)\n")
+        done = harness.run(["setpriv", "--reuid=%d" % NOBODY, "--clear-groups", sys.executable,
+                            "-c", script, self.log / "add"])
+        self.assertEqual(done.code, 0, done)
+        self.assertEqual(self.log.entries()[1:], [b"x" * 30_000 + b"y"] * 100)
+
+    def test_a_line_of_which_a_piece_was_refused_is_none(self):
+        """Neither its beginning nor its end; but it is one if the piece is written again."""
+        piece = b"m" * 30_000
+        for after in ((), (b"the end\nnext\n",), (b"more", b"the end\nnext\n")):
+            with open(self.log / "add", "wb", buffering=0) as file:
+                file.write(b"begun ")
+                self.assert_errno(errno.ENOBUFS, file.write, piece)
+                for part in after:
+                    self.assertEqual(file.write(part), len(part))
+        self.assertEqual(self.log.entries(), [b"first", b"next", b"next"])
+        with open(self.log / "add", "wb", buffering=0) as file:
+            file.write(b"begun ")
+            self.assert_errno(errno.ENOBUFS, file.write, piece)
+            self.assertEqual(file.write(piece + b"\n"), len(piece) + 1)
+        self.assertEqual(self.log.entries()[3:], [b"begun " + piece])
+
+    def test_a_frame_of_which_a_piece_was_refused_is_none(self):
+        frame = (30_006).to_bytes(2, "big") + b"begun "
+        descriptor = os.open(self.log / "add.bundle", os.O_WRONLY)
+        os.write(descriptor, frame)
+        self.assert_errno(errno.ENOBUFS, os.write, descriptor, b"m" * 29_000)
+        for after in (b"m" * 1_000, b"\0\4next", b"\0"):
+            self.assert_errno(errno.EINVAL, os.write, descriptor, after)
+        self.assert_errno(errno.EINVAL, os.close, descriptor)
+        self.assertEqual(self.log.entries(), [b"first"])
+
+
+class FloodTest(MountedTest):
+    """An empty entry costs the daemon a hash of 32 bytes, and more, in several places."""
+    DURING, AFTER = 64 * MIB, 24 * MIB
+
+    def flood(self, *names):
+        writers = [self.python(FLOOD, self.log / name, 1.5) for name in names]
+        most = 0
+        while any(writer.poll() is None for writer in writers):
+            most = max(most, self.memory())
+            time.sleep(0.005)
+        self.assertEqual([writer.returncode for writer in writers], [0] * len(names))
+        self.assertLess(most, self.DURING)
+        harness.wait_for(lambda: self.memory() < self.AFTER, "the memory is given back")
+        self.assert_others_go_on()
+
+    def test_one_writer(self):
+        self.flood("add")
+
+    def test_many_writers(self):
+        self.flood(*["add"] * 48)
+
+    def test_many_writers_of_frames(self):
+        self.flood(*["add.bundle"] * 48)
+
+    def test_more_than_there_is_room_for(self):
+        """Of a full queue each writer gets little; the others have their turns."""
+        self.flood(*["add", "add.bundle"] * 60)
+
+    def test_short_bundles_stay_whole(self):
+        """Also when the queue is full: each write's entries have indexes one after the other."""
+        flood = [self.python(FLOOD, self.log / "add", 1.5) for _ in range(80)]
+        descriptor = os.open(self.log / "add.bundle", os.O_RDWR)
+        frames = b"".join(b"\0\3%03d" % number for number in range(1000))
+        while any(writer.poll() is None for writer in flood):
+            self.assertEqual(os.write(descriptor, frames), len(frames))
+            receipts = b"".join(iter(lambda: os.read(descriptor, 1 << 20), b"")).splitlines()
+            indexes = [int(line.split()[0]) for line in receipts]
+            self.assertEqual(indexes, list(range(indexes[0], indexes[0] + 1000)))
+        os.close(descriptor)
+
+    def test_writers_that_do_not_wait(self):
+        self.log.unmount()
+        self.log = self.mount(self.log.store, "async")
+        self.flood(*["add"] * 24)
+
+
+class StuckTest(MountedTest):
     def writers(self, count):
         """Processes that are in their write(2), or in the open(2) before."""
         writers = [self.python(WRITE, self.log / "add") for _ in range(count)]
@@ -206,7 +304,7 @@ class StuckTest(MountedTest):
 
     def test_a_writer_whose_commit_is_stuck_can_be_killed(self):
         """The first one, too, whose entry can no longer be taken back."""
-        with self.locked_store():
+        with self.locked_commits(self.log.store):
             writers = self.writers(1)
             writers += self.writers(4)
             for writer in writers:

@@ -9,7 +9,9 @@ connections in the kernel and kills the daemons, which wakes everything that wai
 test then fails.
 """
 
+import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -23,7 +25,9 @@ import unittest
 from reference_log import Checkpoint, tile_path
 
 SKIPPED = 77
+COMMIT_LOCK = 1  # kCommit of logcore/lock_file.h
 PROGRAM = os.environ.get("TLOGFS", "tlogfs")
+SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/go/bin"
 
 
 def wait_for(condition, what, seconds=10):
@@ -129,8 +133,9 @@ class Mount:
         self.connection = connection_of(path)
 
     def said(self):
-        self.errors.seek(0)
-        return self.errors.read().decode(errors="replace")
+        # The daemon writes where the file's position is: it stays.
+        descriptor = self.errors.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     def __truediv__(self, name):
         return os.path.join(self.path, name)
@@ -269,6 +274,25 @@ class MountTest(unittest.TestCase):
         self.addCleanup(end)
         return child
 
+    def need(self, *files, installed=True):
+        """The paths of other people's programs (and files): a test that lacks one is skipped, or
+        fails if TLOGFS_REQUIRE_MOUNT=1 and tests/run has `installed` it."""
+        found = [shutil.which(file, path=SEARCH) or (os.path.exists(file) and file)
+                 for file in files]
+        if not all(found):
+            missing = "no " + ", ".join(file for file, path in zip(files, found) if not path)
+            if installed and os.environ.get("TLOGFS_REQUIRE_MOUNT") == "1":
+                self.fail(missing)
+            self.skipTest(missing)
+        return found[0] if len(found) == 1 else found
+
+    @contextlib.contextmanager
+    def locked_commits(self, store):
+        """Holds the store as another process that hangs in its commit: what is appended waits."""
+        with open(os.path.join(store, "lock"), "r+b") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX, 1, COMMIT_LOCK)
+            yield
+
     def assert_sound(self, store):
         """`tlogfs check` finds nothing."""
         done = run([PROGRAM, "check", store])
@@ -342,6 +366,48 @@ class PointTest(MountTest):
         done = run(["umount", self.point])
         self.assertEqual(done.code, 0, done)
         wait_for(lambda: not daemons_below(self.folder), "the daemon has ended")
+
+
+class NamespaceTest(PointTest):
+    """Works in a mount namespace of its own, where the helpers of mount(8) and umount(8) are
+    installed: what is mounted there nobody else sees, and it goes with its processes."""
+
+    HELPERS = ("mount.tlogfs", "mount.fuse.tlogfs", "umount.tlogfs", "umount.fuse.tlogfs")
+
+    def setUp(self):
+        super().setUp()
+        # Everything that is in /usr/sbin, and the helpers, as links in a folder over it.
+        sbin = os.path.realpath("/sbin")
+        links, real = self.path("links"), self.path("sbin")
+        os.mkdir(links)
+        os.mkdir(real)
+        for name in set(os.listdir(sbin)) - set(self.HELPERS):
+            os.symlink(os.path.join(real, name), os.path.join(links, name))
+        for name in self.HELPERS:
+            os.symlink(os.path.abspath(shutil.which(PROGRAM)), os.path.join(links, name))
+        script = 'mount --bind "$0" "$1" && mount --bind "$2" "$0" && echo && exec sleep infinity'
+        self.holder = self.start(["unshare", "-m", "bash", "-c", script, sbin, real, links],
+                                 stdout=subprocess.PIPE)
+        self.assertEqual(self.holder.stdout.readline(), b"\n")
+
+    def command(self, script):
+        """To run a bash script in the namespace, with $program, and where the folder is."""
+        return ["nsenter", "-t", str(self.holder.pid), "-m", "env",
+                "program=" + os.path.abspath(shutil.which(PROGRAM)),
+                "bash", "-c", "cd '%s'; %s" % (self.folder, script)]
+
+    def inside(self, script, seconds=30):
+        return run(self.command(script), seconds)
+
+    def mounts_here(self):
+        """What is mounted in the test's folder: lines of /proc/self/mounts."""
+        return self.succeeds("grep ' %s/' /proc/self/mounts || true" % self.folder)
+
+    def succeeds(self, script, seconds=30):
+        """What it prints."""
+        done = self.inside(script, seconds)
+        self.assertEqual((done.code, done.err), (0, b""), (script, done))
+        return done.out.decode()
 
 
 def reason_not_to_mount():

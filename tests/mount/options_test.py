@@ -118,8 +118,8 @@ class OptionsTest(harness.PointTest):
             file.write(b"1000\n")
         self.assertEqual(mount.entries(), [b"%d" % number for number in range(1001)])
 
-    def test_checkpoint_interval_makes_close_wait_and_write_not(self):
-        """Many commits, few checkpoints; what close(2) returned for is published all the same."""
+    def test_checkpoint_interval_makes_fsync_wait_and_nothing_else(self):
+        """Many commits, few checkpoints; what fsync(2) returned for is published all the same."""
         mount = self.mount(self.store, "checkpoint_interval=400")
         mount.append(b"first")
         with open(mount / "add", "ab", buffering=0) as file:
@@ -130,7 +130,37 @@ class OptionsTest(harness.PointTest):
                 seen.add(mount.checkpoint().size)
             self.assertLess(time.monotonic() - start, 0.4 * len(seen))
             self.assertLess(len(seen), 10)
-        self.assertEqual(mount.checkpoint().size, 101)
+            os.fsync(file.fileno())
+            self.assertEqual(mount.checkpoint().size, 101)
+
+    def test_a_close_does_not_wait_for_the_timer(self):
+        """Shells append at the speed of the flush, and children start, whatever the interval."""
+        mount = self.mount(self.store, "checkpoint_interval=30000")
+        add = mount / "add"
+        mount.append(b"published at once")
+        start = time.monotonic()
+        done = harness.run("for i in {1..50}; do echo $i >> '%s'; printf half >> '%s'; done;"
+                           "exec 3>> '%s'; echo whole >&3; printf more >&3; date; exec 3>&-"
+                           % (add, add, add))
+        self.assertEqual(done.code, 0, done)
+        self.assertLess(time.monotonic() - start, 10)
+        self.assertLess(mount.checkpoint().size, 103)
+        mount.unmount()
+        entries = self.mount(self.store).entries()
+        self.assertEqual(entries[1:], [word for number in range(1, 51)
+                                       for word in (b"%d" % number, b"half")] + [b"whole", b"more"])
+
+    def test_a_close_waits_until_its_entries_are_durable(self):
+        """With `async`, too, and for the last line's end: they survive a kill of the daemon."""
+        mount = self.mount(self.store, "async,checkpoint_interval=30000")
+        lines = [b"%d" % number for number in range(5000)]
+        with open(mount / "add", "ab", buffering=0) as file:
+            for line in lines:
+                file.write(line + b"\n")
+            file.write(b"half")
+        mount.daemon.kill()
+        mount.daemon.wait()
+        self.assertEqual(self.mount(self.store).entries(), lines + [b"half"])
 
 
 if __name__ == "__main__":

@@ -124,11 +124,16 @@ class OtherUsersTest(SecurityTest):
             found = [self.nobody("%s '%s/%s'" % (command, mount.path, name)).code == 0
                      for command, name in (("ls", ""), ("cat", "checkpoint"), ("echo >>", "add"))]
             self.assertEqual(found, expected, options)
-            # Whoever may append may not do anything else to the file, or beside it.
+            # Whoever may append may not do anything else to the file, or beside it. Its owner's
+            # chmod(1) is taken, and changes nothing.
+            before = os.stat(mount / "add")
+            owns = "uid=" in options
             for command in ("chmod 777 add", "chown 65534 add", "rm -f add", "mv add b",
                             "mkdir d", "ln checkpoint c", "echo >> checkpoint"):
                 done = self.nobody("cd '%s' && %s" % (mount.path, command))
-                self.assertNotEqual(done.code, 0, (options, command))
+                taken = owns and command in ("chmod 777 add", "chown 65534 add")
+                self.assertEqual(done.code == 0, taken and expected[0], (options, command))
+            self.assertEqual(os.stat(mount / "add"), before)
             mount.unmount()
 
 

@@ -12,7 +12,6 @@ import glob
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -66,9 +65,7 @@ class DayTest(harness.MountTest):
 class RsyslogTest(DayTest):
     def setUp(self):
         super().setUp()
-        self.rsyslogd = shutil.which("rsyslogd", path="/usr/sbin:" + os.environ.get("PATH", ""))
-        if not self.rsyslogd:
-            self.skipTest("no rsyslogd")
+        self.rsyslogd = self.need("rsyslogd")
         self.log = self.mount(name=self.point)
         os.mkdir(self.path("work"))
         self.socket = self.path("socket")

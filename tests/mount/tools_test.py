@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Other people's programs over a mount: they work, and give the same bytes as a plain directory."""
 
+import ctypes
 import errno
 import os
 import random
 import shutil
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -85,8 +87,7 @@ class CopyTest(ToolsTest):
 
     def test_rsync_twice(self):
         """The second run finds nothing to do."""
-        if not shutil.which("rsync"):
-            self.skipTest("no rsync")
+        self.need("rsync")
         self.shell("rsync -a $M/ copy/")
         self.assert_is_copy("copy")
         again = self.shell("rsync -ai $M/tile $M/entries $M/vkey copy/").splitlines()
@@ -205,6 +206,35 @@ class ReadingTest(ToolsTest):
                 self.assertEqual(mapped(name, flags).out, self.log.read(name), name)
         self.assertEqual(mapped("log", "MAP_PRIVATE").out, self.reference.text())
 
+    def test_inotify_tells_of_appends_here_and_the_stores_file_of_every_publication(self):
+        """As README.md says. No event comes from a mount's own checkpoint."""
+        events = ctypes.CDLL(None)
+        inotify = events.inotify_init1(os.O_NONBLOCK)
+        self.addCleanup(os.close, inotify)
+        here, elsewhere = self.log, self.mount(self.log.store)
+        modify = 2
+        root, checkpoint, stored = (
+            events.inotify_add_watch(inotify, path.encode(), modify)
+            for path in (here.path, here / "checkpoint", os.path.join(here.store, "checkpoint")))
+        for mount, expected in ((here, {root, stored}), (elsewhere, {stored})):
+            mount.append(b"x")
+            seen = set()
+            while self.read_event(inotify, seen) or expected - seen:
+                self.assertNotIn(checkpoint, seen)
+            self.assertEqual(seen, expected)
+
+    def read_event(self, inotify, seen):
+        try:
+            event = os.read(inotify, 4096)
+        except BlockingIOError:
+            time.sleep(0.05)
+            return False
+        while event:
+            watch, _, _, length = struct.unpack("iIII", event[:16])
+            seen.add(watch)
+            event = event[16 + length:]
+        return True
+
     def test_sendfile(self):
         for name in ("tile/0/003", "tile/entries/012.p/228", "checkpoint", "log"):
             content = self.log.read(name)
@@ -263,8 +293,28 @@ class ReadingTest(ToolsTest):
         for name in ("add", "add.bundle"):
             self.assert_errno(errno.EROFS, os.unlink, os.path.join(m, name))
             self.assert_errno(errno.EROFS, os.rename, os.path.join(m, name), os.path.join(m, "x"))
+            self.assert_errno(errno.EROFS, os.link, os.path.join(m, name), os.path.join(m, "x"))
         self.log.append(b"and appending still works")
         self.assertEqual(self.log.checkpoint().size, 3301)
+
+    def test_no_name_has_more_than_255_bytes(self):
+        self.assertEqual(os.statvfs(self.log.path).f_namemax, 255)
+        for parent in ("", "tile", "tile/0", "tile/0/012.p", "entries"):
+            fits = os.path.join(self.log.path, parent, "é" * 127 + "a")
+            known = self.log / "vkey"
+            for path, found, made in ((fits, errno.ENOENT, errno.EROFS),
+                                      (fits + "a", errno.ENAMETOOLONG, errno.ENAMETOOLONG)):
+                for function, *arguments in ((os.stat,), (os.open, os.O_RDONLY), (os.unlink,),
+                                             (os.rmdir,), (os.chmod, 0o600), (os.truncate, 0),
+                                             (os.readlink,), (os.getxattr, "user.x"),
+                                             (os.rename, known), (os.link, known)):
+                    self.assert_errno(found, function, path, *arguments)
+                self.assert_errno(made, os.open, path, os.O_WRONLY | os.O_CREAT)
+                self.assert_errno(made, os.mkdir, path)
+                self.assert_errno(made, os.mknod, path, stat.S_IFIFO | 0o600)
+                self.assert_errno(made, os.symlink, "target", path)
+                self.assert_errno(made, os.link, known, path)
+                self.assert_errno(made, os.rename, known, path)
 
 
 class ConcurrencyTest(harness.MountTest):

@@ -7,10 +7,9 @@ import re
 import shutil
 import socket
 
-from harness import wait_for
+from harness import SEARCH, wait_for
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent.parent / "examples"
-SEARCH = os.environ.get("PATH", "") + ":/usr/sbin"
 
 
 def free_port():

@@ -50,11 +50,7 @@ class Published:
 
     def setUp(self):
         super().setUp()
-        for name, server in SERVERS.items():
-            if not server.PROGRAM:
-                if os.environ.get("TLOGFS_REQUIRE_MOUNT") == "1":
-                    self.fail(f"no {name}")
-                self.skipTest(f"no {name}")
+        self.need(*SERVERS)
         os.chmod(self.folder, 0o755)
         self.writer = self.mount()
         self.store = self.writer.store

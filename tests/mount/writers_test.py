@@ -1,13 +1,10 @@
 #!/usr/bin/env python3
 """Writers that are many, that are stopped, killed or interrupted, and that must not wait."""
 
-import contextlib
 import ctypes
 import errno
-import fcntl
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -46,13 +43,6 @@ class WritersTest(harness.MountTest):
 
     def python(self, script, *arguments, **options):
         return self.start([sys.executable, "-c", script, self.log / "add", *arguments], **options)
-
-    @contextlib.contextmanager
-    def locked_store(self):
-        """Holds the store as another committing process would: what is appended has to wait."""
-        with open(os.path.join(self.log.store, "lock"), "r+b") as lock:
-            fcntl.lockf(lock, fcntl.LOCK_EX)
-            yield
 
     def assert_counts(self, entries):
         """0, 1, 2, ... each once, in order."""
@@ -147,7 +137,7 @@ class WritersTest(harness.MountTest):
         """While another process holds the store, appends wait: reads do not, and a waiting writer
         whose entry has no index yet can be killed at once, without a trace."""
         self.log.append(b"first")
-        with self.locked_store():
+        with self.locked_commits(self.log.store):
             holder = self.python(SAY_SO + WRITE_AND_SLEEP, "held\n", stdout=subprocess.PIPE)
             self.assertEqual(holder.stdout.readline(), b"here\n")
             time.sleep(0.5)  # it is now being committed
@@ -174,7 +164,7 @@ class WritersTest(harness.MountTest):
 
     def test_a_child_that_ends_while_a_write_waits_ends_nothing(self):
         """The FLUSH of a background child arrives while the opener's own write is waiting."""
-        with self.locked_store():
+        with self.locked_commits(self.log.store):
             shell = self.start(["bash", "-c", "{ sleep 0.2 & printf 'first\\n'; printf 'sec';"
                                 "wait; printf 'ond\\n'; } >> '%s'" % (self.log / "add")])
             time.sleep(0.6)
@@ -184,9 +174,7 @@ class WritersTest(harness.MountTest):
 
     def test_logger_through_rsyslog(self):
         """rsyslog's omfile holds the file open, and cuts lines at 4,096 bytes under load."""
-        rsyslogd = shutil.which("rsyslogd", path="/usr/sbin:" + os.environ.get("PATH", ""))
-        if not rsyslogd or not shutil.which("logger"):
-            self.skipTest("no rsyslogd")
+        rsyslogd, _ = self.need("rsyslogd", "logger")
         path = self.path("syslog")
         with open(self.path("rsyslog.conf"), "w", encoding="utf-8") as file:
             file.write('global(workDirectory="%s")\nmodule(load="imuxsock" SysSock.Use="off")\n'

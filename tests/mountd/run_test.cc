@@ -71,7 +71,7 @@ class RunTest : public ::testing::Test {
                             .out = out,
                             .err = err,
                             .err_is_terminal = terminal,
-                            .clock = [] { return int64_t{1'800'000'000}; },
+                            .clock = [] { return int64_t{1'800'000'000'000'000'000}; },
                             .notify_socket = ""};
     Outcome outcome;
     outcome.code = mountd::Run(args, environment);
@@ -105,7 +105,7 @@ class RunTest : public ::testing::Test {
     auto disk = logcore::OpenPosixDisk(store_path);
     ASSERT_TRUE(disk.has_value());
     auto store = logcore::Store::Open(disk->get(), logcore::Store::Mode::kAppend,
-                                      {.clock = [] { return int64_t{1'800'000'000}; }});
+                                      {.clock = [] { return int64_t{1'800'000'000'000'000'000}; }});
     ASSERT_TRUE(store.has_value()) << store.error().message;
     auto sequencer = logcore::Sequencer::Start(store->get(), {});
     for (int i = 0; i < count; ++i) {
@@ -118,7 +118,7 @@ class RunTest : public ::testing::Test {
   static std::string Checkpoint(const std::string& store_path) {
     auto disk = logcore::OpenPosixDisk(store_path);
     auto store = logcore::Store::Open(disk->get(), logcore::Store::Mode::kReadOnly,
-                                      {.clock = [] { return int64_t{1'800'000'000}; }});
+                                      {.clock = [] { return int64_t{1'800'000'000'000'000'000}; }});
     return (*(*store)->Latest())->published().note;
   }
 
@@ -136,7 +136,7 @@ TEST_F(RunTest, SaysItsVersion) {
 TEST_F(RunTest, HelpsOnItselfAndOnEveryCommand) {
   const Outcome outcome = RunWords({"--help"});
   EXPECT_EQ(outcome.code, 0);
-  for (const char* command : {"init", "mount", "check", "adopt"}) {
+  for (const char* command : {"init", "mount", "check", "adopt", "repair"}) {
     EXPECT_THAT(outcome.out, HasSubstr(command));
     const Outcome one = RunWords({command, "--help"});
     EXPECT_EQ(one.code, 0);
@@ -221,8 +221,32 @@ TEST_F(RunTest, InitRefusesKeysThatAreNotTheLogs) {
   ExpectRefusal(init_with(Write("lines", std::string(kPrivateKey) + "\n\n", 0600), kOrigin),
                 "not a private note key");
   ExpectRefusal(init_with(Write("long", std::string(1 << 20, 'x'), 0600), kOrigin), "too large");
+  const std::string seed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr";
+  ExpectRefusal(init_with(Write("mldsa", "PRIVATE+KEY+a+01234567+Bg" + seed.substr(2), 0600), "a"),
+                "mldsa: a private note key of type ML-DSA-44 (0x06), which is not supported");
+  ExpectRefusal(
+      init_with(Write("cosigner", "PRIVATE+KEY+a+01234567+BA" + seed.substr(2), 0600), "a"),
+      "not a private note key (PRIVATE+KEY+NAME+ID+KEY) of type Ed25519");
   const std::string key = Write("key", kPrivateKey, 0600);
-  ExpectRefusal(init_with(key, "example.com/other"), std::string("the key is ") + kOrigin);
+  for (const std::string& origin :
+       {std::string("a\nb"), std::string("\xff"), std::string("a\tb"), std::string(256, 'x')}) {
+    ExpectRefusal(init_with(key, origin), "not a name: a line of 1 to 255 bytes of UTF-8");
+  }
+}
+
+TEST_F(RunTest, InitTakesALogWhoseKeyHasAnotherName) {
+  const std::string key = Write("key", kPrivateKey, 0600);
+  int number = 0;
+  for (const char* origin : {"go.sum database tree", "log.example.org - 42", "a+b", "other"}) {
+    const std::string store = Path("store" + std::to_string(++number));
+    const Outcome init = RunWords({"init", store, "--origin", origin, "--key", key});
+    EXPECT_EQ(init.out, std::string(kVkey) + "\n") << init.err;
+    Append(store, 3);
+    EXPECT_THAT(Checkpoint(store), AllOf(StartsWith(std::string(origin) + "\n3\n"),
+                                         HasSubstr(std::string("\n\n— ") + kOrigin + " ")));
+    EXPECT_EQ(RunWords({"check", store, "--vkey", kVkey}).code, 0);
+    EXPECT_EQ(RunWords({"adopt", store, "--newest", "-"}, Checkpoint(store)).code, 0);
+  }
 }
 
 TEST_F(RunTest, InitNeverPrintsAPrivateKey) {
@@ -371,6 +395,49 @@ TEST(Progress, DrawsEachPercentOnceAndWipesTheLine) {
   EXPECT_EQ(std::count(text.begin(), text.end(), '['), 2 * 101 + 1);  // the bars', and the escapes'
   EXPECT_THAT(text, HasSubstr(" 100 %  1,000,000 of 1,000,000"));
   EXPECT_THAT(text, EndsWith("\r\x1b[K"));
+}
+
+// ---- backup
+
+TEST_F(RunTest, BackupCopiesWhatIsNewAndCanBeAdopted) {
+  const std::string store = InitStore();
+  Append(store, 300);
+  const std::string copy = Path("copy");
+  const std::string newest = Checkpoint(store);
+  const auto backup = [&] { return RunAs({"tlogfs", "backup", store, copy}, "", true); };
+  EXPECT_THAT(backup().out, StartsWith("backed up: 300 entries (300 new), root "));
+  EXPECT_THAT(backup().out, StartsWith("backed up: 300 entries (nothing new), root "));
+  Append(store, 20);
+  const Outcome outcome = backup();
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.out, StartsWith("backed up: 320 entries (20 new), root "));
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("320 of 320"), EndsWith("\r\x1b[K")));
+  EXPECT_EQ(RunWords({"check", copy}).code, 0);
+  ExpectRefusal(RunWords({"mount", copy, Path("mnt"), "-f"}), "adopt");
+  ExpectRefusal(RunWords({"backup", Path("mnt"), Path("new")}), "not a tlogfs store");
+  EXPECT_FALSE(fs::exists(Path("new")));
+  EXPECT_EQ(RunWords({"adopt", copy, "--newest", "-"}, newest).code, 0);
+  Append(copy, 10);
+  EXPECT_EQ(RunWords({"check", copy}).code, 0);
+  ExpectRefusal(RunWords({"backup", store, copy}), "a store that takes appends");
+}
+
+// ---- repair
+
+TEST_F(RunTest, RepairSaysWhatItHasMade) {
+  const std::string store = InitStore();
+  Append(store, 10);
+  const std::string newest = Checkpoint(store);
+  EXPECT_THAT(RunWords({"repair", store}).out, StartsWith("nothing to repair: 10 entries, root "));
+  for (const char* name : {"checkpoint", "hashes/0"}) fs::remove(fs::path(store) / name);
+  ExpectRefusal(RunWords({"repair", store}), "--newest");
+  ExpectRefusal(RunWords({"repair", store, "--newest", Path("none")}), "No such file");
+  const Outcome outcome = RunWords({"repair", store, "--newest", "-"}, newest);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, StartsWith("repaired: checkpoint, hashes/0 (10 entries, root "));
+  EXPECT_THAT(outcome.err, IsEmpty());
+  EXPECT_EQ(RunWords({"check", store}).code, 0);
+  ExpectRefusal(RunWords({"repair", Path("none")}), "none");
 }
 
 // ---- adopt

@@ -68,6 +68,9 @@ class FaultyFile final : public logcore::File {
     return file_->Map(length);
   }
   logcore::Status Lock(int which) override { return file_->Lock(which); }
+  logcore::Result<bool> TryLock(int which, logcore::LockKind kind) override {
+    return file_->TryLock(which, kind);
+  }
   void Unlock(int which) override { file_->Unlock(which); }
 
  private:
@@ -93,9 +96,13 @@ class FaultyDisk final : public logcore::Disk {
   logcore::Status MakeDirectory(const std::string& name, unsigned mode) override {
     return disk_->MakeDirectory(name, mode);
   }
+  logcore::Status Link(const std::string& from, const std::string& to) override {
+    return disk_->Link(from, to);
+  }
   logcore::Status Rename(const std::string& from, const std::string& to) override {
     return disk_->Rename(from, to);
   }
+  logcore::Status Remove(const std::string& name) override { return disk_->Remove(name); }
   logcore::Result<std::vector<std::string>> List(const std::string& directory) override {
     return disk_->List(directory);
   }
@@ -105,6 +112,7 @@ class FaultyDisk final : public logcore::Disk {
   logcore::Result<FileInfo> Info(const std::string& name) override { return disk_->Info(name); }
   logcore::Result<std::string> FilesystemId() override { return disk_->FilesystemId(); }
   logcore::Result<std::string> BootId() override { return disk_->BootId(); }
+  int64_t Uptime() override { return disk_->Uptime(); }
   std::string RandomBytes(size_t length) override { return disk_->RandomBytes(length); }
 
  private:
@@ -156,7 +164,7 @@ class FaultyStoreTest : public testing::Test {
   }
 
   const TempDirectory directory_;
-  const logcore::StoreOptions options_{.clock = [] { return int64_t{1'700'000'000}; }};
+  const logcore::StoreOptions options_{.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
   Faults faults_;
   FaultyDisk disk_;
   std::unique_ptr<logcore::Store> store_;

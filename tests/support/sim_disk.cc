@@ -33,8 +33,12 @@ std::string_view SimKindName(SimKind kind) {
       return "create";
     case SimKind::kMakeDirectory:
       return "make directory";
+    case SimKind::kLink:
+      return "link";
     case SimKind::kRename:
       return "rename";
+    case SimKind::kRemove:
+      return "remove";
     case SimKind::kSyncDirectory:
       return "sync directory";
     case SimKind::kWrite:
@@ -235,6 +239,7 @@ void SimDisk::WriteBackOldest(Inode* inode) {
 }
 
 uint64_t SimDisk::BlocksOf(const Inode& inode) {
+  if (inode.removed) return 0;
   return std::max(inode.reserved_blocks, SimBlockCount(inode.cache.length()));
 }
 
@@ -271,8 +276,24 @@ Status SimDisk::Lock(const LockOwner& asking, std::string_view name, uint64_t in
   }
 }
 
+bool SimDisk::TryLock(const LockOwner& asking, uint64_t inode, int which, logcore::LockKind kind) {
+  const std::lock_guard lock(mutex_);
+  LockOwner& owner = locks_[{inode, which}];
+  std::vector<LockOwner>& shared = shared_locks_[{inode, which}];
+  if (owner.file != nullptr) return false;
+  if (kind == logcore::LockKind::kShared) {
+    shared.push_back(asking);
+    return true;
+  }
+  if (!shared.empty()) return false;
+  owner = asking;
+  return true;
+}
+
 void SimDisk::Unlock(const void* file, uint64_t inode, int which) {
   const std::lock_guard lock(mutex_);
+  std::erase_if(shared_locks_[{inode, which}],
+                [file](const LockOwner& owner) { return owner.file == file; });
   const auto found = locks_.find({inode, which});
   if (found != locks_.end() && found->second.file == file) found->second = LockOwner();
   lock_freed_.notify_all();
@@ -280,6 +301,11 @@ void SimDisk::Unlock(const void* file, uint64_t inode, int which) {
 
 void SimDisk::ReleaseLocks(const SimProcess::State* process, const void* file) {
   const std::lock_guard lock(mutex_);
+  for (auto& [key, owners] : shared_locks_) {
+    std::erase_if(owners, [&](const LockOwner& owner) {
+      return owner.process.get() == process && (file == nullptr || owner.file == file);
+    });
+  }
   for (auto& [key, owner] : locks_) {
     if (owner.process.get() == process && (file == nullptr || owner.file == file)) {
       owner = LockOwner();

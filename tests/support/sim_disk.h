@@ -52,7 +52,9 @@ namespace tlogfs_test {
 enum class SimKind {
   kCreate,
   kMakeDirectory,
+  kLink,
   kRename,
+  kRemove,
   kSyncDirectory,
   kWrite,
   kAllocate,
@@ -105,12 +107,15 @@ class SimProcess : public logcore::Disk {
   logcore::Result<std::unique_ptr<logcore::File>> Create(const std::string& name,
                                                          unsigned mode) override;
   logcore::Status MakeDirectory(const std::string& name, unsigned mode) override;
+  logcore::Status Link(const std::string& from, const std::string& to) override;
   logcore::Status Rename(const std::string& from, const std::string& to) override;
+  logcore::Status Remove(const std::string& name) override;
   logcore::Result<std::vector<std::string>> List(const std::string& directory) override;
   logcore::Status SyncDirectory(const std::string& directory) override;
   logcore::Result<FileInfo> Info(const std::string& name) override;
   logcore::Result<std::string> FilesystemId() override;
   logcore::Result<std::string> BootId() override;
+  int64_t Uptime() override;
   std::string RandomBytes(size_t length) override;
 
  private:
@@ -211,15 +216,16 @@ class SimDisk {
   };
   struct PendingName {
     uint64_t time = 0;
-    std::string name;
+    std::string name;  // empty: it was removed
     uint64_t inode = 0;
-    std::string old_name;  // of a rename
+    std::string old_name;  // of a rename, or a removal
   };
   using NameMap = std::map<std::string, uint64_t>;
   struct Inode {
     unsigned mode = 0;
     bool is_directory = false;
     int64_t birth = 1;
+    bool removed = false;
     // A file: what is on the disk, in the cache, and in the cache when `writes` was last empty.
     SimBytes disk, cache, clean;
     std::vector<PendingWrite> writes;
@@ -267,6 +273,7 @@ class SimDisk {
                  std::vector<std::string>* names) const;
 
   logcore::Status Lock(const LockOwner& asking, std::string_view name, uint64_t inode, int which);
+  bool TryLock(const LockOwner& asking, uint64_t inode, int which, logcore::LockKind kind);
   void Unlock(const void* file, uint64_t inode, int which);
   void ReleaseLocks(const SimProcess::State* process, const void* file);
 
@@ -274,6 +281,7 @@ class SimDisk {
   std::condition_variable lock_freed_;
   std::vector<Inode> inodes_;  // by number; 0 is the root directory
   std::map<std::pair<uint64_t, int>, LockOwner> locks_;
+  std::map<std::pair<uint64_t, int>, std::vector<LockOwner>> shared_locks_;
   std::vector<std::shared_ptr<SimProcess::State>> processes_;
   uint64_t boot_ = 1;
   uint64_t random_state_ = 1;

@@ -230,7 +230,7 @@ void SimDisk::Cut::OfDirectory(Inode* inode) {
         inode->disk_names.erase(old);
       }
     }
-    inode->disk_names[change.name] = change.inode;
+    if (!change.name.empty()) inode->disk_names[change.name] = change.inode;
   }
   inode->names.clear();
   inode->cache_names = inode->disk_names;
@@ -264,6 +264,9 @@ void SimDisk::CutPower(uint64_t seed) {
     } else {
       cut.OfFile(&inode);
     }
+  }
+  for (const Inode& directory : inodes_) {
+    for (const auto& [name, inode] : directory.cache_names) inodes_[inode].removed = false;
   }
   ++boot_;
 }

@@ -191,6 +191,28 @@ TEST_F(SimDiskTest, RenameIsAtomicButNotDurable) {
   EXPECT_EQ(AfterCuts("a"), std::set<std::string>{"bytes"});
 }
 
+TEST_F(SimDiskTest, WhatIsRemovedMayBeBackUntilSync) {
+  ASSERT_TRUE(process_->MakeDirectory("d", 0755).has_value());
+  EXPECT_EQ(process_->Remove("none").error().code, Code::kNotFound);
+  ASSERT_TRUE(process_->Create("d/x", 0644).has_value());
+  EXPECT_EQ(process_->Remove("d").error().code, Code::kExists);
+  ASSERT_TRUE(process_->Remove("d/x").has_value() && process_->Remove("d").has_value());
+  ASSERT_TRUE(process_->Remove("a").has_value());
+  EXPECT_EQ(process_->List("").value(), std::vector<std::string>{});
+  EXPECT_EQ(machine_.UsedBytes(), 0u);
+  EXPECT_EQ(AfterCuts("a"), (std::set<std::string>{"(none)", old_}));
+  ASSERT_TRUE(process_->SyncDirectory("").has_value());
+  EXPECT_EQ(AfterCuts("a"), std::set<std::string>{"(none)"});
+}
+
+TEST_F(SimDiskTest, ASecondNameIsNotDurableAndAsGoodAsTheFirst) {
+  ASSERT_TRUE(process_->Link("a", "b").has_value());
+  EXPECT_EQ(process_->Link("a", "b").error().code, Code::kExists);
+  EXPECT_EQ(AfterCuts("b"), (std::set<std::string>{"(none)", old_}));
+  ASSERT_TRUE(process_->SyncDirectory("").has_value());
+  EXPECT_EQ(AfterCuts("b"), std::set<std::string>{old_});
+}
+
 TEST_F(SimDiskTest, ADirectoryLostTakesItsFilesWithIt) {
   ASSERT_TRUE(process_->MakeDirectory("d", 0755).has_value());
   auto made = process_->Create("d/f", 0644).value();

@@ -11,6 +11,7 @@ using logcore::Code;
 using logcore::Error;
 using logcore::Fail;
 using logcore::File;
+using logcore::LockKind;
 using logcore::Result;
 using logcore::Status;
 
@@ -131,6 +132,10 @@ class SimFile : public File {
   Status Lock(int which) override {
     return machine_->Lock({this, process_, std::this_thread::get_id()}, name_, inode_, which);
   }
+  Result<bool> TryLock(int which, LockKind kind) override {
+    if (process_->dead) return Fail(Code::kIo, "the process is dead");
+    return machine_->TryLock({this, process_, std::this_thread::get_id()}, inode_, which, kind);
+  }
   void Unlock(int which) override { machine_->Unlock(this, inode_, which); }
 
  private:
@@ -192,6 +197,25 @@ Status SimProcess::MakeDirectory(const std::string& name, unsigned mode) {
   return verdict.End();
 }
 
+Status SimProcess::Link(const std::string& from, const std::string& to) {
+  const auto verdict = machine_->Begin(state_.get(), SimKind::kLink, from);
+  if (verdict.ignored) return {};
+  const std::lock_guard lock(machine_->mutex_);
+  if (!verdict.error || verdict.outcome == SimDisk::Outcome::kHappened) {
+    std::string from_base, to_base;
+    SimDisk::Inode* directory = machine_->FindParent(from, &from_base);
+    const std::optional<uint64_t> inode = machine_->Find(from);
+    if (directory == nullptr || !inode) return Fail(Code::kNotFound, "link " + from);
+    if (machine_->FindParent(to, &to_base) != directory) {
+      return Fail(Code::kInvalid, "link " + from + " as " + to + ": another directory");
+    }
+    if (directory->cache_names.count(to_base) != 0) return Fail(Code::kExists, "link to " + to);
+    directory->cache_names[to_base] = *inode;
+    directory->names.push_back({++machine_->time_, to_base, *inode, ""});
+  }
+  return verdict.End();
+}
+
 Status SimProcess::Rename(const std::string& from, const std::string& to) {
   const auto verdict = machine_->Begin(state_.get(), SimKind::kRename, from);
   if (verdict.ignored) return {};
@@ -208,6 +232,26 @@ Status SimProcess::Rename(const std::string& from, const std::string& to) {
     directory->cache_names.erase(from_base);
     directory->cache_names[to_base] = *inode;
     directory->names.push_back({++machine_->time_, to_base, *inode, from_base});
+  }
+  return verdict.End();
+}
+
+Status SimProcess::Remove(const std::string& name) {
+  const auto verdict = machine_->Begin(state_.get(), SimKind::kRemove, name);
+  if (verdict.ignored) return {};
+  const std::lock_guard lock(machine_->mutex_);
+  if (!verdict.error || verdict.outcome == SimDisk::Outcome::kHappened) {
+    std::string base;
+    SimDisk::Inode* directory = machine_->FindParent(name, &base);
+    const std::optional<uint64_t> inode = machine_->Find(name);
+    if (directory == nullptr || !inode) return Fail(Code::kNotFound, "remove " + name);
+    SimDisk::Inode& removed = machine_->inodes_[*inode];
+    if (!removed.cache_names.empty()) {
+      return Fail(Code::kExists, "remove " + name + ": not empty");
+    }
+    removed.removed = true;
+    directory->cache_names.erase(base);
+    directory->names.push_back({++machine_->time_, "", *inode, base});
   }
   return verdict.End();
 }
@@ -269,6 +313,11 @@ Result<std::string> SimProcess::BootId() {
   if (state_->dead) return Fail(Code::kIo, "the process is dead");
   std::string id = std::to_string(machine_->boot_);
   return std::string(16 - id.size(), 'b') + id;
+}
+
+// Time stands still here, but for the clock that a test sets.
+int64_t SimProcess::Uptime() {
+  return 0;
 }
 
 std::string SimProcess::RandomBytes(size_t length) {
