@@ -70,7 +70,9 @@ Status CheckHead(const File& lock, const std::string& boot_id, const PublishedFi
   }
   if (!head || head->boot_id != boot_id) {
     if (slot.boot_id != boot_id) return {};
-    return Fail(Code::kCorrupt, "lock: its head is not valid");
+    return Fail(Code::kCorrupt, head ? "lock: its head is of another boot, but the log was "
+                                       "published in this one"
+                                     : "lock: its head is not valid");
   }
   if (head->state != HeadState::kIdle || head->log.position == state.position) return {};
   const bool is_older = head->log.position.sequence < state.position.sequence;
