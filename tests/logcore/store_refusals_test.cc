@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <string>
+#include <vector>
 
+#include "logcore/audit.h"
 #include "logcore/bytes.h"
 #include "logcore/checkpoint.h"
 #include "logcore/journal.h"
@@ -193,6 +196,43 @@ TEST_F(StoreRefusalsTest, AHeadThatWasOverwritten) {
   ExpectError(store->Publish(), Code::kCorrupt, "lock: its head cannot be read");
   directory_.Write("lock", "short");
   ExpectError(Open(), Code::kCorrupt, "lock: is 5 bytes long");
+}
+
+TEST_F(StoreRefusalsTest, AHeadThatDoesNotFitTheJournal) {
+  const auto store = Open().value();
+  ASSERT_TRUE(Commit(store.get()).has_value());
+  ASSERT_TRUE(store->Close().has_value());
+  const std::string sound = directory_.Read("lock");
+  const std::vector<std::function<void(Head*)>> changes = {
+      [](Head* head) { head->base.tail += 4096; },
+      [](Head* head) { head->base.record += 4096; },
+      [](Head* head) { head->base_size -= 1; },
+      [](Head* head) { head->base_frames_end -= 1; },
+      [](Head* head) { head->durable_sequence += 1; },
+  };
+  for (const auto& change : changes) {
+    WriteHead(change);
+    ExpectError(Open(), Code::kCorrupt, "lock: its head does not fit the journal");
+    EXPECT_FALSE(Audit(disk_.get(), {})->damages.empty());
+    directory_.Write("lock", sound);
+  }
+  EXPECT_TRUE(Audit(disk_.get(), {})->damages.empty());
+  EXPECT_TRUE(Open().has_value());
+}
+
+TEST_F(StoreRefusalsTest, ACheckpointOfAnEarlierClose) {
+  std::string earlier;
+  for (int i = 0; i < 2; ++i) {
+    earlier = directory_.Read("checkpoint");
+    const auto store = Open().value();
+    ASSERT_TRUE(Commit(store.get()).has_value());
+    ASSERT_TRUE(store->Publish().has_value());
+    ASSERT_TRUE(store->Close().has_value());
+  }
+  directory_.Write("checkpoint", earlier);
+  ExpectError(Open(), Code::kCorrupt,
+              "checkpoint: is of size 3, and the last one, but the journal ends at size 6");
+  EXPECT_FALSE(Audit(disk_.get(), {})->damages.empty());
 }
 
 TEST_F(StoreRefusalsTest, ToPublishWhenBothSlotsAreGone) {
