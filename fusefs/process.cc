@@ -23,14 +23,6 @@ constexpr size_t kMaxProcFile = 8192;
 // A process with more descriptors is not looked through.
 constexpr int kMaxDescriptors = 256;
 
-// /proc/self is the caller's id in the namespace that /proc is of.
-bool ProcIsOurs() {
-  std::array<char, 16> id{};
-  const ssize_t length = readlink("/proc/self", id.data(), id.size());
-  return 0 < length &&
-         std::string_view(id.data(), static_cast<size_t>(length)) == std::to_string(getpid());
-}
-
 // A file of /proc/<thread>; empty if there is none.
 std::string ReadProc(pid_t thread, std::string_view name) {
   std::string text;
@@ -87,6 +79,14 @@ Process ProcessWithId(pid_t id) {
 }
 
 }  // namespace
+
+// /proc/self is the caller's id in the namespace that /proc is of.
+bool ProcIsOurs() {
+  std::array<char, 16> id{};
+  const ssize_t length = readlink("/proc/self", id.data(), id.size());
+  return 0 < length &&
+         std::string_view(id.data(), static_cast<size_t>(length)) == std::to_string(getpid());
+}
 
 Process ProcessOf(pid_t thread, pid_t guess) {
   if (IsIn(thread, thread)) return ProcessWithId(thread);

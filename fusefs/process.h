@@ -29,6 +29,8 @@ struct Process {
   bool operator==(const Process&) const = default;
 };
 
+// Whether /proc shows the processes of our pid namespace, under the ids that they have for us.
+bool ProcIsOurs();
 // The process (thread group) of a thread; unknown if it cannot be told. Reads /proc only if it is
 // neither the first thread of its process nor one of the process that is guessed.
 Process ProcessOf(pid_t thread, pid_t guess = 0);

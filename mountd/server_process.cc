@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/filesystem/operations.hpp>
 #include <boost/filesystem/path.hpp>
 #include <cerrno>
@@ -11,6 +12,7 @@
 #include <sstream>
 #include <utility>
 
+#include "fusefs/process.h"
 #include "logcore/bytes.h"
 
 namespace mountd {
@@ -28,23 +30,37 @@ std::vector<fs::path> Listed(const fs::path& folder) {
   return paths;
 }
 
-bool HasThread(const fs::path& process, const std::string& name) {
-  for (const fs::path& thread : Listed(process / "task")) {
-    std::string found;
-    std::ifstream file((thread / "comm").string());
-    if (std::getline(file, found) && found == name) return true;
-  }
-  return false;
+// The name of a thread; empty if it has ended.
+std::string NameOf(const fs::path& thread) {
+  std::string name;
+  std::ifstream file((thread / "comm").string());
+  std::getline(file, name);
+  return name;
 }
 
-// The effective user counts.
+// Whether a thread that is not the process's first has the name, and the first one has not.
+bool HasNamedThread(const fs::path& process, const std::string& name) {
+  bool found = false;
+  for (const fs::path& thread : Listed(process / "task")) {
+    if (NameOf(thread) != name) continue;
+    if (thread.filename() == process.filename()) return false;
+    found = true;
+  }
+  return found;
+}
+
+// The user whom a process belongs to: as its real, effective, saved and filesystem id.
 std::optional<uid_t> UserOf(const fs::path& process) {
   std::ifstream status((process / "status").string());
   for (std::string line; std::getline(status, line);) {
     std::istringstream fields(line);
     std::string label;
-    uid_t real = 0, effective = 0;
-    if (fields >> label && label == "Uid:" && fields >> real >> effective) return effective;
+    if (!(fields >> label) || label != "Uid:") continue;
+    std::array<uid_t, 4> ids{};
+    for (uid_t& id : ids) {
+      if (!(fields >> id) || id != ids[0]) return std::nullopt;
+    }
+    return ids[0];
   }
   return std::nullopt;
 }
@@ -59,28 +75,33 @@ ServerProcess::ServerProcess(const MountEntry& mount, pid_t pid)
     : mount_(mount), pid_(pid), pidfd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))) {}
 
 ServerProcess::ServerProcess(ServerProcess&& other) noexcept
-    : mount_(std::move(other.mount_)), pid_(other.pid_), pidfd_(std::exchange(other.pidfd_, -1)) {}
+    : mount_(std::move(other.mount_)),
+      pid_(other.pid_),
+      user_(other.user_),
+      pidfd_(std::exchange(other.pidfd_, -1)) {}
 
 ServerProcess::~ServerProcess() {
   if (pidfd_ >= 0) close(pidfd_);
 }
 
 std::optional<ServerProcess> ServerProcess::Find(const MountEntry& mount) {
+  if (!fusefs::ProcIsOurs()) return std::nullopt;
   for (const fs::path& path : Listed("/proc")) {
     const std::optional<uint64_t> pid = logcore::ParseDecimal(path.filename().string());
-    if (!pid || !HasThread(path, ServingThreadName(mount.device))) continue;
-    // Looked at when its number can no longer pass to another process.
+    if (!pid || !HasNamedThread(path, ServingThreadName(mount.device))) continue;
+    // It is looked at once more when its number can no longer pass to another process.
     ServerProcess process(mount, static_cast<pid_t>(*pid));
-    if (0 <= process.pidfd_ && process.Serves()) return process;
+    const std::optional<uid_t> user = UserOf(path);
+    if (process.pidfd_ < 0 || !user || (*user != 0 && user != mount.user)) continue;
+    process.user_ = *user;
+    if (process.Serves()) return process;
   }
   return std::nullopt;
 }
 
 bool ServerProcess::Serves() const {
   const fs::path path = fs::path("/proc") / std::to_string(pid_);
-  if (!HasThread(path, ServingThreadName(mount_.device))) return false;
-  const std::optional<uid_t> user = UserOf(path);
-  return user && (*user == 0 || user == mount_.user);
+  return HasNamedThread(path, ServingThreadName(mount_.device)) && UserOf(path) == user_;
 }
 
 bool ServerProcess::WaitForEnd(std::optional<std::chrono::milliseconds> limit) const {

@@ -1,5 +1,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -8,7 +9,9 @@
 #include <string>
 #include <system_error>
 
+#include "fusefs/process.h"
 #include "mountd/commands.h"
+#include "mountd/message.h"
 #include "mountd/mount_table.h"
 #include "mountd/mountpoint.h"
 #include "mountd/server_process.h"
@@ -24,6 +27,8 @@ using logcore::Status;
 // Where the kernel does not say whether anybody still uses the filesystem: who serves it would have
 // noticed its end by then.
 constexpr std::chrono::seconds kTimeToNotice{2};
+// How long a process is waited for that nobody should have to wait for without a limit.
+constexpr std::chrono::seconds kPatience{10};
 
 // The kernel's own folder for a FUSE filesystem: there as long as it is mounted anywhere, or files
 // in it are open. Where none is seen before unmounting, it says nothing after.
@@ -55,9 +60,24 @@ Status UnmountOrMakeReadOnly(const UnmountCommand& command, const std::string& p
               error == EBUSY ? "target is busy" : std::generic_category().message(error));
 }
 
-// Waits until the process that served the mount has closed the store and ended: at once if others
-// still use the filesystem, as it then goes on.
-Status UnmountAndWait(const UnmountCommand& command) {
+// Whether the filesystem is gone for good, as nobody uses it any more: its server then ends.
+bool IsGone(const std::string& device, bool had_connection, const ServerProcess& server) {
+  if (had_connection) return !HasConnection(device);
+  return server.WaitForEnd(kTimeToNotice) || !server.Serves();
+}
+
+// Waits for the process's end: as long as the disk takes, if it is the caller's own. Another user's
+// could be stopped to hold up the caller; and what is taken away by force, or lazily, may hang.
+// Returns whether it has ended.
+bool WaitForEnd(const UnmountCommand& command, const ServerProcess& server) {
+  const bool patient = !command.force && !command.lazy && server.user() == getuid();
+  return patient ? server.WaitForEnd(std::nullopt) : server.WaitForEnd(kPatience);
+}
+
+// Unmounts, and waits until the process that served the mount has closed the store and ended; but
+// not if others still use the filesystem, as it then goes on. Returns why the store may not be at
+// rest; or an empty string.
+Result<std::string> UnmountAndWait(const UnmountCommand& command) {
   if (!command.mount_namespace.empty()) {
     RETURN_IF_ERROR(EnterMountNamespace(command.mount_namespace));
   }
@@ -67,19 +87,21 @@ Status UnmountAndWait(const UnmountCommand& command) {
   const std::optional<ServerProcess> server = ServerProcess::Find(*mount);
   const bool had_connection = HasConnection(mount->device);
   RETURN_IF_ERROR(UnmountOrMakeReadOnly(command, path));
-  if (!server || IsMountedSomewhere(mount->device)) return {};
-  const bool ends = had_connection ? !HasConnection(mount->device)
-                                   : server->WaitForEnd(kTimeToNotice) || !server->Serves();
-  if (ends) server->WaitForEnd(std::nullopt);
-  return {};
+  if (IsMountedSomewhere(mount->device)) return "";
+  if (!server) return fusefs::ProcIsOurs() ? "" : "/proc does not show which process serves it";
+  if (!IsGone(mount->device, had_connection, *server) || WaitForEnd(command, *server)) return "";
+  return "process " + std::to_string(server->id()) + " has not ended within " +
+         std::to_string(kPatience.count()) + " s";
 }
 
 }  // namespace
 
-Result<int> Unmount(const UnmountCommand& command, Environment& /*environment*/) {
-  Status unmounted = UnmountAndWait(command);
-  if (!unmounted.has_value()) {
-    return Within("umount " + command.mountpoint, std::move(unmounted).error());
+Result<int> Unmount(const UnmountCommand& command, Environment& environment) {
+  const std::string context = "umount " + command.mountpoint;
+  Result<std::string> doubt = UnmountAndWait(command);
+  if (!doubt.has_value()) return Within(context, std::move(doubt).error());
+  if (!doubt->empty()) {
+    Say(environment.err, context + ": unmounted, but the store may not be at rest: " + *doubt);
   }
   return 0;
 }

@@ -157,14 +157,51 @@ class UmountTest(harness.NamespaceTest):
         timer.join()
         self.assert_ended()
 
+    USER = "setpriv --reuid=1 --regid=1 --clear-groups "
+
+    def let_the_user_mount(self):
+        os.chmod(self.folder, 0o755)
+        self.succeeds("mknod -m 666 fuse c 10 229; mount --bind fuse /dev/fuse;"
+                      "chown -R 1:1 store point")
+
     def test_another_user_waits_as_well(self):
         """By fusermount3, as umount(8) drops its rights before it calls the helper."""
-        os.chmod(self.folder, 0o755)
-        user = "setpriv --reuid=1 --regid=1 --clear-groups "
-        self.succeeds("mknod -m 666 fuse c 10 229; mount --bind fuse /dev/fuse;"
-                      "chown -R 1:1 store point; %s $program mount store point" % user)
-        self.succeeds(user + "sh -c 'echo x >>point/add; umount point'")
+        self.let_the_user_mount()
+        self.succeeds(self.USER + "$program mount store point")
+        self.succeeds(self.USER + "sh -c 'echo x >>point/add; umount point'")
         self.assert_ended()
+
+    def assert_not_waited_for(self, command, why):
+        """It unmounts, and says in one line that the store may not be at rest."""
+        start = time.monotonic()
+        done = self.inside(command)
+        self.assertLess(time.monotonic() - start, 15)
+        self.assertEqual(done.code, 0, done)
+        self.assertRegex(done.err.decode(), r"\Atlogfs: umount point: unmounted, but the store may"
+                         r" not be at rest: %s\n\Z" % why)
+        self.assertNotIn(self.point, self.mounts_here())
+
+    def test_another_users_stopped_daemon_holds_nobody_up(self):
+        """Nor a stopped one of one's own, with -f and -l."""
+        self.let_the_user_mount()
+        self.succeeds("mount -t fusectl none /sys/fs/fuse/connections")
+        for user, options in ((self.USER, ""), (self.USER, "-f"), ("", "-l"), ("", "-f")):
+            self.succeeds(user + '$program mount "$PWD/store" "$PWD/point"')
+            (daemon,) = harness.daemons_below(self.folder)
+            os.kill(daemon, signal.SIGSTOP)
+            self.assert_not_waited_for("/sbin/umount.tlogfs %s point" % options,
+                                       "process %d has not ended within 10 s" % daemon)
+            os.kill(daemon, signal.SIGCONT)
+            harness.wait_for(lambda: not harness.daemons_below(self.folder), "it has ended")
+
+    def test_a_proc_of_another_pid_namespace_is_not_believed(self):
+        """The daemon's id in it is another process's here, which was waited for."""
+        (daemon,) = self.mount_inside()
+        self.assert_not_waited_for("""exec unshare -p -f --kill-child bash -c '
+            echo %d >/proc/sys/kernel/ns_last_pid; sleep 100 &
+            [[ $! == %d ]] || exit 9; umount.tlogfs point'""" % (daemon - 1, daemon),
+                                   "/proc does not show which process serves it")
+        harness.wait_for(lambda: not harness.daemons_below(self.folder), "it has ended")
 
     def test_what_is_no_log_is_left_alone(self):
         self.succeeds("mount -t tmpfs none point")

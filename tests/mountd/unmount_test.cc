@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,17 +53,27 @@ TEST(MountTable, TheTopmostMountCounts) {
   EXPECT_TRUE(MountedOn(ReadMountTable(), "/proc").has_value());
 }
 
-// A process with a thread that is called as the one of a mount is, until it is killed.
+// How a process is that may, or may not, pass for the one that serves a mount.
+struct Looks {
+  uid_t real_user = geteuid();
+  uid_t user = geteuid();  // effective and saved
+  bool first_thread_has_name = false;
+  bool another_has_name = true;
+};
+
+// A process with threads that are called as the one of a mount is, until it is killed.
 class NamedChild {
  public:
-  explicit NamedChild(const std::string& device, uid_t user = geteuid()) {
+  explicit NamedChild(const std::string& device, const Looks& looks = {}) {
     int ends[2];
     EXPECT_EQ(pipe(ends), 0);
     pid_ = fork();
     if (pid_ == 0) {
-      if (setuid(user) != 0) _exit(1);
+      if (setresuid(looks.real_user, looks.user, looks.user) != 0) _exit(1);
+      const std::string name = ServingThreadName(device);
       std::thread thread([] { pause(); });
-      pthread_setname_np(thread.native_handle(), ServingThreadName(device).c_str());
+      if (looks.another_has_name) pthread_setname_np(thread.native_handle(), name.c_str());
+      if (looks.first_thread_has_name) prctl(PR_SET_NAME, name.c_str());
       static_cast<void>(!write(ends[1], "x", 1));
       pause();
     }
@@ -108,7 +119,7 @@ TEST(ServerProcess, IsFoundByTheNameOfAThread) {
 
 TEST(ServerProcess, AnotherUsersProcessIsNotBelieved) {
   const uid_t user = geteuid() == 0 ? 12345 : geteuid();
-  const NamedChild child("0:999002", user);
+  const NamedChild child("0:999002", {.real_user = user, .user = user});
   MountEntry mount = Mount("0:999002");
   mount.user = user;
   EXPECT_TRUE(ServerProcess::Find(mount).has_value());
@@ -116,6 +127,23 @@ TEST(ServerProcess, AnotherUsersProcessIsNotBelieved) {
   EXPECT_FALSE(ServerProcess::Find(mount).has_value());
   mount.user.reset();
   EXPECT_FALSE(ServerProcess::Find(mount).has_value());
+}
+
+// What is started by a link of that name: its first thread has it, and those that it starts.
+TEST(ServerProcess, AProgramThatWasGivenTheNameIsNotBelieved) {
+  const NamedChild plain("0:999003", {.first_thread_has_name = true, .another_has_name = false});
+  const NamedChild threaded("0:999003", {.first_thread_has_name = true});
+  EXPECT_FALSE(ServerProcess::Find(Mount("0:999003")).has_value());
+  const NamedChild server("0:999003");
+  EXPECT_TRUE(ServerProcess::Find(Mount("0:999003")).has_value());
+}
+
+TEST(ServerProcess, AnotherUsersSetuidProgramIsNotBelieved) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can start it";
+  const NamedChild child("0:999004", {.real_user = 12345, .user = 0});
+  EXPECT_FALSE(ServerProcess::Find(Mount("0:999004")).has_value());
+  const NamedChild server("0:999004");
+  EXPECT_EQ(ServerProcess::Find(Mount("0:999004")).value().user(), 0u);
 }
 
 TEST(ServerProcess, TheLongestDeviceNumberFits) {
