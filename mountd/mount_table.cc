@@ -46,9 +46,9 @@ std::vector<MountEntry> ParseMountTable(std::istream& lines) {
   std::vector<MountEntry> table;
   for (std::string line; std::getline(lines, line);) {
     std::istringstream fields(line);
-    std::string id, parent, root, mountpoint, field, source, options;
+    std::string parent, root, mountpoint, field, source, options;
     MountEntry entry;
-    fields >> id >> parent >> entry.device >> root >> mountpoint;
+    fields >> entry.id >> parent >> entry.device >> root >> mountpoint;
     while (fields >> field && field != "-") continue;
     if (!(fields >> entry.type)) continue;
     // A source may be empty, and then there are two blanks.

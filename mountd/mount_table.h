@@ -1,7 +1,7 @@
 // The kernel's table of mounts, /proc/self/mountinfo (proc(5)), as values.
 //
 //   36 35 0:57 / /srv/log rw,nosuid shared:1 - fuse.tlogfs /var/lib/log rw,user_id=0,group_id=0
-//         device mountpoint                    type        source       of the filesystem
+//   id    device mountpoint                    type        source       of the filesystem
 //
 // Parsing is pure; any thread. Tested by tests/mountd/unmount_test.cc.
 
@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <iosfwd>
 #include <optional>
 #include <string>
@@ -21,6 +22,7 @@ namespace mountd {
 inline constexpr char kMountedType[] = "fuse.tlogfs";
 
 struct MountEntry {
+  uint64_t id = 0;     // one number for each mount, while it is there
   std::string device;  // "0:57": one number for each filesystem, however often it is mounted
   std::string mountpoint;
   std::string type;

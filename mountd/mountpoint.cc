@@ -2,20 +2,20 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <spawn.h>
 #include <sys/file.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <boost/filesystem/operations.hpp>
 #include <boost/filesystem/path.hpp>
 #include <cerrno>
+#include <chrono>
 #include <optional>
 #include <system_error>
+#include <thread>
 
+#include "mountd/found_mount.h"
 #include "mountd/mount_table.h"
 
 namespace mountd {
@@ -28,28 +28,12 @@ using logcore::Result;
 using logcore::Status;
 
 constexpr int kMaxStackedMounts = 16;
+// Five seconds in all.
+constexpr int kLockAttempts = 100;
+constexpr std::chrono::milliseconds kBetweenLockAttempts{50};
 
-// For a moment after a crash the kernel still knows the attributes, unless it is told to ask. Who
-// asks a daemon that dies before it answers is told ECONNABORTED.
-bool IsDeadMount(const std::string& path) {
-  struct statx info {};
-  return statx(AT_FDCWD, path.c_str(), AT_STATX_FORCE_SYNC, STATX_TYPE, &info) != 0 &&
-         (errno == ENOTCONN || errno == ECONNABORTED);
-}
-
-bool RunQuietly(std::vector<std::string> words) {
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  pid_t pid = 0;
-  const int error = posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  int status = 0;
-  while (error == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-  return error == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+tl::unexpected<logcore::Error> MountedAlready(const std::string& mountpoint) {
+  return Fail(Code::kExists, mountpoint + ": a log is mounted there already");
 }
 
 Result<fs::path> CanonicalDirectory(const std::string& path) {
@@ -87,25 +71,12 @@ Status EnterMountNamespace(const std::string& file) {
   return Fail(Code::kDenied, "-N " + file + ": " + std::generic_category().message(error));
 }
 
-// An O_PATH descriptor stops at the door of the filesystem.
-Result<std::string> MountpointPath(const std::string& mountpoint) {
-  const int fd = open(mountpoint.c_str(), O_PATH | O_CLOEXEC);
-  if (fd < 0) return Fail(Code::kIo, std::generic_category().message(errno));
-  boost::system::error_code error;
-  const fs::path path = fs::read_symlink("/proc/self/fd/" + std::to_string(fd), error);
-  close(fd);
-  if (error) return Fail(Code::kIo, error.message());
-  return path.string();
-}
-
-bool FuserUnmount(const std::string& path, bool lazy) {
-  return lazy ? RunQuietly({"fusermount3", "-u", "-z", "--", path})
-              : RunQuietly({"fusermount3", "-u", "--", path});
-}
-
 MountpointLock::MountpointLock(const std::string& mountpoint)
     : fd_(open(mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-  while (fd_ >= 0 && flock(fd_, LOCK_EX) != 0 && errno == EINTR) continue;
+  for (int i = 0; i < kLockAttempts && 0 <= fd_; ++i) {
+    if (flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+    std::this_thread::sleep_for(kBetweenLockAttempts);
+  }
 }
 
 MountpointLock::~MountpointLock() {
@@ -113,16 +84,20 @@ MountpointLock::~MountpointLock() {
 }
 
 Status ClearDeadMount(const std::string& mountpoint) {
-  for (int i = 0; i < kMaxStackedMounts && IsDeadMount(mountpoint); ++i) {
-    ASSIGN_OR_RETURN(const std::string path, MountpointPath(mountpoint));
-    const std::optional<MountEntry> mount = MountedOn(ReadMountTable(), path);
-    if (!mount || mount->type != kMountedType) {
+  for (int i = 0; i < kMaxStackedMounts; ++i) {
+    const Result<FoundMount> mount = FoundMount::At(mountpoint);
+    if (!mount.has_value()) return {};  // ResolveMountPaths says what there is instead.
+    const MountEntry& entry = mount->entry();
+    const bool is_dead = mount->IsDead();
+    if (entry.type != kMountedType) {
+      if (!is_dead) return {};
       return Fail(Code::kInvalid,
-                  path + ": there is a dead mount of type " + (mount ? mount->type : "unknown"));
+                  entry.mountpoint + ": there is a dead mount of type " + entry.type);
     }
-    if (umount2(path.c_str(), MNT_DETACH) != 0 && !FuserUnmount(path, true)) {
+    if (!is_dead) return MountedAlready(mountpoint);
+    if (!mount->Unmount(MNT_DETACH).has_value()) {
       return Fail(Code::kDenied,
-                  path + ": a crashed tlogfs is mounted there; unmounting it failed");
+                  entry.mountpoint + ": a crashed tlogfs is mounted there; unmounting it failed");
     }
   }
   return {};
@@ -138,9 +113,7 @@ Result<MountPaths> ResolveMountPaths(const std::string& store, const std::string
     return Fail(Code::kInvalid, mountpoint + ": the mountpoint lies inside the store");
   }
   const std::optional<MountEntry> mount = MountedOn(ReadMountTable(), mount_path.string());
-  if (mount && mount->type == kMountedType) {
-    return Fail(Code::kExists, mountpoint + ": a log is mounted there already");
-  }
+  if (mount && mount->type == kMountedType) return MountedAlready(mountpoint);
   return MountPaths{.store = store_path.string(),
                     .mountpoint = mount_path.string(),
                     .hidden = HiddenAppends(mount_path)};

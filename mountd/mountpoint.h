@@ -1,6 +1,8 @@
 // Where to mount, and what is there: the two directories of a mount, canonical, and checked against
 // each other.
-// Tested by tests/mountd/run_test.cc, and with dead mounts by tests/mount/lifecycle_test.py.
+//
+// One thread. Tested by tests/mountd/run_test.cc, and with dead, stopped and locked mountpoints by
+// tests/mount/lifecycle_test.py.
 
 #ifndef MOUNTD_MOUNTPOINT_H_
 #define MOUNTD_MOUNTPOINT_H_
@@ -20,23 +22,18 @@ struct MountPaths {
 // mount(8)'s and umount(8)'s -N: from here on everything, paths too, is seen as in that namespace.
 logcore::Status EnterMountNamespace(const std::string& file);
 
-// Finds the canonical path of a mountpoint, and asks nothing of the filesystem there, which may
-// hang.
-logcore::Result<std::string> MountpointPath(const std::string& mountpoint);
-
-// Unmounts by fusermount3, as users must who are not root. Returns whether it did.
-bool FuserUnmount(const std::string& path, bool lazy);
-
 // Takes away what a crashed tlogfs left mounted there ("Transport endpoint is not connected");
-// other filesystems' dead mounts are left alone. Nothing to do is success.
+// other filesystems' dead mounts are left alone. Nothing to do is success. kExists where a log is
+// mounted that is not dead, even if its daemon is stopped.
 logcore::Status ClearDeadMount(const std::string& mountpoint);
 
 // A lock on the mountpoint, from before ResolveMountPaths until the mount answers, so that of two
 // mounts at one moment the second finds the first. Where the directory cannot be read or locked
-// there is none.
+// there is none. Nor is there one where another process holds it for more than a few seconds: any
+// user who can read the directory may, and could otherwise keep others from mounting.
 class MountpointLock {
  public:
-  explicit MountpointLock(const std::string& mountpoint);  // Waits.
+  explicit MountpointLock(const std::string& mountpoint);  // Waits for a few seconds.
   ~MountpointLock();
   MountpointLock(const MountpointLock&) = delete;
   MountpointLock& operator=(const MountpointLock&) = delete;

@@ -3,14 +3,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <optional>
 #include <string>
-#include <system_error>
 
 #include "fusefs/process.h"
 #include "mountd/commands.h"
+#include "mountd/found_mount.h"
 #include "mountd/message.h"
 #include "mountd/mount_table.h"
 #include "mountd/mountpoint.h"
@@ -44,20 +43,11 @@ bool IsMountedSomewhere(const std::string& device) {
                      [&](const MountEntry& entry) { return entry.device == device; });
 }
 
-Status UnmountOrMakeReadOnly(const UnmountCommand& command, const std::string& path) {
+Status UnmountOrMakeReadOnly(const UnmountCommand& command, const FoundMount& mount) {
   const int flags = (command.force ? MNT_FORCE : 0) | (command.lazy ? MNT_DETACH : 0);
-  if (umount2(path.c_str(), flags | UMOUNT_NOFOLLOW) == 0) return {};
-  const int error = errno;
-  if (error == EPERM) {
-    if (FuserUnmount(path, command.lazy)) return {};
-    return Fail(Code::kDenied, "target is busy, or another user's");
-  }
-  if (error == EBUSY && command.read_only_else &&
-      mount(nullptr, path.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0) {
-    return {};
-  }
-  return Fail(Code::kIo,
-              error == EBUSY ? "target is busy" : std::generic_category().message(error));
+  Status unmounted = mount.Unmount(flags);
+  if (unmounted.has_value() || unmounted.error().code != Code::kBusy) return unmounted;
+  return command.read_only_else && mount.MakeReadOnly().has_value() ? Status() : unmounted;
 }
 
 // Whether the filesystem is gone for good, as nobody uses it any more: its server then ends.
@@ -81,15 +71,15 @@ Result<std::string> UnmountAndWait(const UnmountCommand& command) {
   if (!command.mount_namespace.empty()) {
     RETURN_IF_ERROR(EnterMountNamespace(command.mount_namespace));
   }
-  ASSIGN_OR_RETURN(const std::string path, MountpointPath(command.mountpoint));
-  const std::optional<MountEntry> mount = MountedOn(ReadMountTable(), path);
-  if (!mount || mount->type != kMountedType) return Fail(Code::kInvalid, "no log is mounted there");
-  const std::optional<ServerProcess> server = ServerProcess::Find(*mount);
-  const bool had_connection = HasConnection(mount->device);
-  RETURN_IF_ERROR(UnmountOrMakeReadOnly(command, path));
-  if (IsMountedSomewhere(mount->device)) return "";
+  ASSIGN_OR_RETURN(const FoundMount found, FoundMount::At(command.mountpoint));
+  const MountEntry& mount = found.entry();
+  if (mount.type != kMountedType) return Fail(Code::kInvalid, "no log is mounted there");
+  const std::optional<ServerProcess> server = ServerProcess::Find(mount);
+  const bool had_connection = HasConnection(mount.device);
+  RETURN_IF_ERROR(UnmountOrMakeReadOnly(command, found));
+  if (IsMountedSomewhere(mount.device)) return "";
   if (!server) return fusefs::ProcIsOurs() ? "" : "/proc does not show which process serves it";
-  if (!IsGone(mount->device, had_connection, *server) || WaitForEnd(command, *server)) return "";
+  if (!IsGone(mount.device, had_connection, *server) || WaitForEnd(command, *server)) return "";
   return "process " + std::to_string(server->id()) + " has not ended within " +
          std::to_string(kPatience.count()) + " s";
 }

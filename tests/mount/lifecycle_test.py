@@ -53,6 +53,29 @@ class MountingTest(harness.PointTest):
             self.assertIsNone(harness.connection_of(self.point), words)
         self.assertEqual(os.listdir(plain), [])
 
+    def test_a_lock_on_the_mountpoint_keeps_nobody_from_mounting(self):
+        """Any user who can read the directory can take it."""
+        os.chmod(self.folder, 0o755)
+        holder = self.start(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                             "flock", self.point, "sh", "-c", "echo; exec sleep 100"], stdout=-1)
+        holder.stdout.readline()
+        done = self.program("mount", self.store, self.point)
+        self.assertEqual((done.code, done.err), (0, b""), done)
+        self.assertIsNone(holder.poll())
+        self.assert_unmounts()
+
+    def test_a_second_mount_does_not_wait_for_a_stopped_daemon(self):
+        self.assertEqual(self.program("mount", self.store, self.point).code, 0)
+        (daemon,) = harness.daemons_below(self.folder)
+        os.kill(daemon, signal.SIGSTOP)
+        done = self.program("mount", self.store, self.point)
+        self.assert_one_line(done)
+        self.assertIn(b"a log is mounted there already", done.err)
+        self.assertEqual(harness.daemons_below(self.folder), [daemon])
+        os.kill(daemon, signal.SIGCONT)
+        self.assert_answers()
+        self.assert_unmounts()
+
     def test_a_store_under_its_own_mountpoint_is_refused(self):
         """Its daemon would wait for itself for ever."""
         self.assert_one_line(self.program("mount", self.store, self.store))

@@ -203,6 +203,32 @@ class UmountTest(harness.NamespaceTest):
                                    "/proc does not show which process serves it")
         harness.wait_for(lambda: not harness.daemons_below(self.folder), "it has ended")
 
+    def test_a_path_that_leads_elsewhere_by_then_is_not_followed(self):
+        """To another filesystem, which root may unmount and who moved the directory may not."""
+        self.need("strace")
+        self.succeeds("mkdir -p victim/log; mount -t tmpfs victim victim/log")
+        for dead in (False, True):
+            self.succeeds("rm -rf user moved; mkdir -p user/log")
+            self.succeeds('$program mount "$PWD/store" "$PWD/user/log"')
+            (daemon,) = harness.daemons_below(self.folder)
+            command = "umount.tlogfs"
+            if dead:
+                os.kill(daemon, signal.SIGKILL)
+                harness.wait_for(lambda: not harness.daemons_below(self.folder), "it has ended")
+                command = "mount.tlogfs nowhere"
+            root = self.start(self.command(
+                "exec strace -f -o trace -e trace=umount2 -e inject=umount2:delay_enter=2000000 "
+                "/sbin/%s user/log" % command), stderr=-1)
+            harness.wait_for(lambda: os.path.exists(self.path("trace"))
+                             and os.path.getsize(self.path("trace")), "it is about to unmount")
+            self.succeeds("rm trace; mv user moved; ln -s victim user")
+            said = root.communicate(timeout=30)[1]
+            self.assertIn("/victim/log tmpfs ", self.mounts_here(), said)
+            self.assertNotIn("fuse.tlogfs", self.mounts_here(), said)
+            self.assertEqual(root.returncode, 1 if dead else 0, said)
+            self.succeeds("rm user")
+        self.assert_ended()
+
     def test_what_is_no_log_is_left_alone(self):
         self.succeeds("mount -t tmpfs none point")
         for words in ("point", "store", "nowhere", "-x point", ""):

@@ -35,6 +35,7 @@ std::vector<MountEntry> Table() {
 TEST(MountTable, LinesBecomeEntries) {
   const std::vector<MountEntry> table = Table();
   ASSERT_EQ(table.size(), 5u);
+  EXPECT_EQ(table[1].id, 40u);
   EXPECT_EQ(table[1].device, "0:57");
   EXPECT_EQ(table[1].mountpoint, "/srv/a log");
   EXPECT_EQ(table[1].type, "fuse.tlogfs");
@@ -99,7 +100,7 @@ class NamedChild {
 
 // No kernel gives such a number to a mount of a test machine.
 MountEntry Mount(const std::string& device) {
-  return {.device = device, .mountpoint = "/", .type = kMountedType, .user = geteuid()};
+  return {.id = 0, .device = device, .mountpoint = "/", .type = kMountedType, .user = geteuid()};
 }
 
 TEST(ServerProcess, IsFoundByTheNameOfAThread) {
