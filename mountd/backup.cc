@@ -23,7 +23,7 @@ Result<BackupReport> RunBackup(const BackupCommand& command, Environment& enviro
   // What is no store leaves no directory for its backup.
   const auto config = logcore::ReadStoreConfig(source->get());
   if (!config.has_value()) return Within("the store", config.error());
-  RETURN_IF_ERROR(MakeStoreDirectory(command.destination));
+  RETURN_IF_ERROR(StoreDirectory().Make(command.destination));
   auto destination = logcore::OpenPosixDisk(command.destination);
   if (!destination.has_value()) return Within("the backup", std::move(destination).error());
   Progress progress(environment.err, environment.err_is_terminal);

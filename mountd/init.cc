@@ -1,28 +1,25 @@
 #include <algorithm>
 #include <boost/filesystem/operations.hpp>
-#include <boost/filesystem/path.hpp>
 #include <ostream>
 
 #include "logcore/checkpoint.h"
 #include "logcore/note.h"
 #include "logcore/posix_disk.h"
 #include "logcore/store.h"
-#include "logcore/tentative_disk.h"
 #include "mountd/commands.h"
 #include "mountd/message.h"
 #include "mountd/small_file.h"
+#include "mountd/store_directory.h"
 
 namespace mountd {
 namespace {
 
-namespace fs = boost::filesystem;
 using logcore::Code;
 using logcore::Disk;
 using logcore::Fail;
 using logcore::Result;
 using logcore::SignerKey;
 using logcore::Status;
-using logcore::TentativeDisk;
 using logcore::VerifierKey;
 
 constexpr size_t kMaxKeyFileLength = 1024;
@@ -49,18 +46,10 @@ Status CheckOrigin(const InitCommand& command) {
   return Fail(Code::kInvalid, "init: --origin " + command.origin + ": " + rule);
 }
 
-// Makes the directory, if it is not there yet, so that a power cut does not lose it again.
-Status MakeDirectory(const fs::path& path, TentativeDisk* parent) {
-  boost::system::error_code error;
-  if (fs::exists(path, error)) return {};
-  RETURN_IF_ERROR(parent->MakeDirectory(path.filename().string(), 0755));
-  return parent->SyncDirectory("");
-}
-
 // The default is a small part of the free room, and no more than is of use.
 uint64_t DefaultJournalLength(const std::string& store) {
   boost::system::error_code error;
-  const fs::space_info space = fs::space(store, error);
+  const auto space = boost::filesystem::space(store, error);
   if (error) return logcore::kDefaultJournalLength;
   return std::clamp(space.available / 16 / kMinJournalSize * kMinJournalSize, kMinJournalSize,
                     logcore::kDefaultJournalLength);
@@ -77,17 +66,11 @@ Result<VerifierKey> MakeStore(const InitCommand& command, logcore::InitOptions o
 Result<VerifierKey> MakeDirectoryAndStore(const InitCommand& command,
                                           const logcore::InitOptions& options,
                                           const Environment& environment) {
-  boost::system::error_code error;
-  fs::path path = fs::system_complete(command.store, error).lexically_normal();
-  path.remove_trailing_separator();
-  if (path.filename() == ".") path.remove_filename().remove_trailing_separator();
-  ASSIGN_OR_RETURN(const std::unique_ptr<Disk> disk,
-                   logcore::OpenPosixDisk(path.parent_path().string()));
-  TentativeDisk parent(disk.get());
-  const Status made = MakeDirectory(path, &parent);
+  StoreDirectory directory;
+  const Status made = directory.Make(command.store);
   auto vkey = made.has_value() ? MakeStore(command, options, environment)
                                : Result<VerifierKey>(tl::unexpected<logcore::Error>(made.error()));
-  if (!vkey.has_value()) parent.TakeBack();
+  if (!vkey.has_value()) directory.TakeBack();
   return vkey;
 }
 

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <sstream>
@@ -22,9 +24,8 @@ using ::testing::HasSubstr;
 class InitTest : public ::testing::Test {
  protected:
   // What went wrong, or an empty string.
-  std::string Init(std::vector<std::string> more, const std::string& name = "store") {
-    std::vector<std::string> args = {"tlogfs", "init", (directory_.path() / name).string(),
-                                     "--origin", "example.com/log"};
+  static std::string InitAt(const std::string& store, const std::vector<std::string>& more) {
+    std::vector<std::string> args = {"tlogfs", "init", store, "--origin", "example.com/log"};
     args.insert(args.end(), more.begin(), more.end());
     std::istringstream in;
     std::ostringstream out, err;
@@ -38,6 +39,9 @@ class InitTest : public ::testing::Test {
     EXPECT_EQ(code == 0, err.str().empty());
     EXPECT_EQ(code == 0, !out.str().empty());
     return err.str();
+  }
+  std::string Init(const std::vector<std::string>& more, const std::string& name = "store") {
+    return InitAt(directory_.path() / name, more);
   }
   uint64_t JournalLength(const std::string& name = "store") {
     return fs::file_size(directory_.path() / name / "journal");
@@ -100,6 +104,34 @@ TEST_F(InitTest, AFailedInitTakesItsOwnDirectoryAway) {
   EXPECT_EQ(directory_.Read("there/file"), "mine");
   EXPECT_NE(Init({}, "no/such/place"), "");
   EXPECT_EQ(Init({}), "");
+}
+
+// Root may read every directory, and so becomes somebody else for this.
+TEST_F(InitTest, AnEmptyDirectoryInOneThatCannotBeReadIsEnough) {
+  constexpr uid_t kNobody = 65534;
+  const std::string parent = directory_.path().string();
+  const std::string store = parent + "/store";
+  fs::create_directory(store);
+  ASSERT_EQ(chmod(parent.c_str(), 0311), 0);
+  const bool root = geteuid() == 0;
+  if (root) {
+    ASSERT_EQ(chmod(parent.c_str(), 0711), 0);
+    ASSERT_EQ(chown(store.c_str(), kNobody, kNobody), 0);
+    ASSERT_EQ(seteuid(kNobody), 0);
+  }
+  EXPECT_EQ(Init({}), "");
+  EXPECT_THAT(Init({}, "another"), HasSubstr("Permission denied"));
+  if (root) {
+    ASSERT_EQ(seteuid(0), 0);
+  }
+  ASSERT_EQ(chmod(parent.c_str(), 0700), 0);
+  EXPECT_TRUE(fs::exists(store + "/config"));
+  EXPECT_FALSE(fs::exists(parent + "/another"));
+}
+
+TEST_F(InitTest, PathsThatAreNoNewDirectoriesAreRefused) {
+  EXPECT_EQ(InitAt("", {}), "tlogfs: init : the path is empty\n");
+  EXPECT_THAT(InitAt("/", {}), HasSubstr("not empty"));
 }
 
 }  // namespace
