@@ -4,6 +4,7 @@
 #include "logcore/store.h"
 #include "mountd/commands.h"
 #include "mountd/hot_copy.h"
+#include "mountd/message.h"
 #include "mountd/small_file.h"
 
 namespace mountd {
@@ -23,7 +24,7 @@ Result<int> Adopt(const AdoptCommand& command, Environment& environment) {
   if (!adopted.has_value()) {
     return Within(context, ExplainCopy(disk->get(), std::move(adopted).error()));
   }
-  environment.out << "adopted: " << command.store << " takes appends here\n";
+  environment.out << "adopted: " << OneLine(command.store) << " takes appends here\n";
   return 0;
 }
 

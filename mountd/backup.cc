@@ -7,6 +7,7 @@
 #include "logcore/posix_disk.h"
 #include "logcore/store.h"
 #include "mountd/commands.h"
+#include "mountd/message.h"
 #include "mountd/progress.h"
 #include "mountd/store_directory.h"
 
@@ -44,9 +45,9 @@ Result<int> Backup(const BackupCommand& command, Environment& environment) {
   environment.out << "backed up: " << report->head.size << " entries (" << added << " new), root "
                   << logcore::Base64Encode(report->head.root.view()) << "\n";
   if (report->no_key) {
-    environment.err << "tlogfs: backup " << command.destination
-                    << ": without the signing key, which an adoption needs: "
-                    << report->no_key->message << std::endl;
+    Say(environment.err,
+        "backup " + command.destination +
+            ": without the signing key, which an adoption needs: " + report->no_key->message);
   }
   return 0;
 }

@@ -7,6 +7,7 @@
 #include "logcore/store.h"
 #include "mountd/commands.h"
 #include "mountd/hot_copy.h"
+#include "mountd/message.h"
 #include "mountd/progress.h"
 
 namespace mountd {
@@ -39,6 +40,15 @@ bool IsBackup(logcore::Disk* disk) {
   return config.has_value() && !config->home;
 }
 
+// Where the damage may come from, and what to do then; or an empty string.
+std::string Advice(const logcore::AuditReport& report, logcore::Disk* disk) {
+  if (IsPlainCopy(disk)) return kHotCopy;
+  if (!report.went_down) return "";
+  return std::string("the machine went down while it was written: ") +
+         (IsBackup(disk) ? "let tlogfs backup run once more"
+                         : "mount it once for writing, and check it again");
+}
+
 }  // namespace
 
 Result<int> Check(const CheckCommand& command, Environment& environment) {
@@ -53,24 +63,18 @@ Result<int> Check(const CheckCommand& command, Environment& environment) {
   }
 
   for (const logcore::Damage& damage : report->damages) {
-    environment.out << "damaged: " << damage.file << ": " << damage.what << "\n";
+    environment.out << "damaged: " << OneLine(damage.file + ": " + damage.what) << "\n";
   }
   if (!report->damages.empty()) {
-    if (IsPlainCopy(disk->get())) {
-      environment.err << context << ": " << kHotCopy << "\n";
-    } else if (report->went_down) {
-      environment.err << context << ": the machine went down while it was written: "
-                      << (IsBackup(disk->get()) ? "let tlogfs backup run once more"
-                                                : "mount it once for writing, and check it again")
-                      << "\n";
-    }
+    const std::string advice = Advice(*report, disk->get());
+    if (!advice.empty()) Say(environment.err, context + ": " + advice);
     return 1;
   }
   const auto config = logcore::ReadStoreConfig(disk->get());
   if (!config.has_value()) return Within(context, config.error());
   environment.out << "sound: " << report->head.size << " entries, root "
                   << logcore::Base64Encode(report->head.root.view()) << ", checkpoint signed by "
-                  << config->vkey.ToString();
+                  << OneLine(config->vkey.ToString());
   if (report->unpublished != 0) {
     environment.out << "; " << report->unpublished << " more acknowledged and not yet published";
   }

@@ -1,5 +1,7 @@
 // The command line, parsed: what the user asked for, as values. Nothing is done here and no file is
-// looked at. Tested by tests/mountd/run_test.cc.
+// looked at.
+//
+// Pure; any thread. Tested by tests/mountd/run_test.cc.
 
 #ifndef MOUNTD_COMMAND_LINE_H_
 #define MOUNTD_COMMAND_LINE_H_
@@ -68,9 +70,8 @@ struct RepairCommand {
   std::optional<std::string> newest;  // as of AdoptCommand
 };
 
-using Command =
-    std::variant<ShowText, InitCommand, MountCommand, UnmountCommand, CheckCommand, BackupCommand,
-                 AdoptCommand, RepairCommand>;
+using Command = std::variant<ShowText, InitCommand, MountCommand, UnmountCommand, CheckCommand,
+                             BackupCommand, AdoptCommand, RepairCommand>;
 
 // args[0] without its folder: the program, or one of its links.
 std::string_view CalledAs(const std::vector<std::string>& args);

@@ -1,5 +1,8 @@
 // The commands, a file each. They return the exit code, or the error that Run prints on its line.
-// Tested by tests/mountd.
+//
+// One thread, while no other one runs: mounting forks. Tested by tests/mountd/run_test.cc,
+// init_test.cc and message_test.cc there, and with real mounts by tests/mount/lifecycle_test.py and
+// tests/mount/umount_test.py.
 
 #ifndef MOUNTD_COMMANDS_H_
 #define MOUNTD_COMMANDS_H_

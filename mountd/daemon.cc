@@ -13,6 +13,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "mountd/message.h"
+
 namespace mountd {
 namespace {
 
@@ -75,7 +77,7 @@ void DropStreams() {
   });
   if (status.has_value()) _exit(0);
   if (was_ready) {
-    syslog(LOG_ERR, "%s", status.error().message.c_str());
+    syslog(LOG_ERR, "%s", OneLine(status.error().message).c_str());
   } else {
     Report(kErrorMark + status.error().message);
   }

@@ -1,7 +1,7 @@
 // What the program says: on stderr one line, "tlogfs: WHAT: WHY"; and whether what it printed on
-// stdout got there.
+// stdout got there. What stdout is told of paths and files passes OneLine, too.
 //
-// Tested by tests/mountd/message_test.cc.
+// Any thread, and one at a time for a stream. Tested by tests/mountd/message_test.cc.
 
 #ifndef MOUNTD_MESSAGE_H_
 #define MOUNTD_MESSAGE_H_
@@ -10,17 +10,29 @@
 #include <ostream>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "logcore/result.h"
 
 namespace mountd {
 
-// On one line, whatever a path or a file may have brought into the message.
-inline void Say(std::ostream& err, std::string message) {
-  for (char& c : message) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+// The text as one line that does nothing to a terminal, whatever a path or a file has brought into
+// it: control characters, also those that UTF-8 has from U+0080 to U+009F, become a "?" each byte.
+inline std::string OneLine(std::string text) {
+  unsigned char last = 0;
+  for (char& c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool is_control = byte < 0x20 || byte == 0x7f;
+    const bool ends_control = last == 0xc2 && 0x80 <= byte && byte < 0xa0;
+    if (ends_control) *(&c - 1) = '?';
+    if (is_control || ends_control) c = '?';
+    last = byte;
   }
-  err << "tlogfs: " << message << std::endl;
+  return text;
+}
+
+inline void Say(std::ostream& err, std::string message) {
+  err << "tlogfs: " << OneLine(std::move(message)) << std::endl;
 }
 
 // kIo if something of what was printed could not be written.

@@ -53,16 +53,14 @@ Status ServeRequests(Store* store, Sequencer* sequencer, const fusefs::SessionOp
   return served;
 }
 
-// Of a log that is served as far as it verifies: one line, to who mounts it and to syslog.
-void WarnOfDamage(const Store& store, const MountPaths& paths, std::ostream* err) {
-  if (!store.damage()) return;
-  const std::string line =
-      "mount " + paths.store + ": damaged, serving what verifies: " + store.damage()->message;
-  if (err != nullptr) *err << "tlogfs: " << line << std::endl;
-  syslog(LOG_ERR, "%s", line.c_str());
+// Tells who mounts, and syslog for mounts that nobody watches. `err` is null if syslog goes there
+// as well.
+void Warn(int priority, const std::string& warning, std::ostream* err) {
+  if (err != nullptr) Say(*err, warning);
+  syslog(priority, "%s", OneLine(warning).c_str());
 }
 
-// `err`: null if syslog goes there as well.
+// `err` is that of Warn.
 Status Serve(const MountOptions& options, const MountPaths& paths,
              const std::function<int64_t()>& clock, std::ostream* err,
              const std::function<void()>& ready) {
@@ -76,29 +74,23 @@ Status Serve(const MountOptions& options, const MountPaths& paths,
   const std::unique_ptr<Store> store = *std::move(opened);
   const fusefs::SessionOptions session_options = MakeSessionOptions(options, paths);
   if (options.read_only) {
-    WarnOfDamage(*store, paths, err);
+    if (store->damage()) {
+      Warn(LOG_ERR,
+           "mount " + paths.store + ": damaged, serving what verifies: " + store->damage()->message,
+           err);
+    }
     return ServeRequests(store.get(), nullptr, session_options, &signals, ready);
   }
-  std::unique_ptr<Sequencer> sequencer =
-      Sequencer::Start(store.get(), {.checkpoint_interval = options.checkpoint_interval,
-                                     .on_stopped = [&paths](const logcore::Error& error) {
-                                       syslog(LOG_CRIT, "%s: stopped, mount it again: %s",
-                                              paths.store.c_str(), error.message.c_str());
-                                     }});
+  std::unique_ptr<Sequencer> sequencer = Sequencer::Start(
+      store.get(), {.checkpoint_interval = options.checkpoint_interval,
+                    .on_stopped = [&paths](const logcore::Error& error) {
+                      Warn(LOG_CRIT, paths.store + ": stopped, mount it again: " + error.message,
+                           nullptr);
+                    }});
   Status served = ServeRequests(store.get(), sequencer.get(), session_options, &signals, ready);
   sequencer.reset();
   Status closed = store->Close();
   return served.has_value() ? closed : served;
-}
-
-// Says it on stderr, and in syslog for mounts that nobody watches.
-void WarnOfHidden(const std::string& file, const Environment& environment) {
-  const std::string warning =
-      file + ": a plain file, written while nothing was mounted; the mount hides it";
-  Say(environment.err, "mount: " + warning);
-  openlog("tlogfs", LOG_PID, LOG_DAEMON);
-  syslog(LOG_WARNING, "%s", warning.c_str());
-  closelog();  // The child closes descriptors that syslog(3) would take for its own.
 }
 
 Status RunMount(const MountCommand& command, Environment& environment) {
@@ -108,10 +100,17 @@ Status RunMount(const MountCommand& command, Environment& environment) {
   RETURN_IF_ERROR(ClearDeadMount(command.mountpoint));
   std::optional<MountpointLock> lock(command.mountpoint);
   ASSIGN_OR_RETURN(const MountPaths paths, ResolveMountPaths(command.store, command.mountpoint));
-  if (!paths.hidden.empty()) WarnOfHidden(paths.hidden, environment);
   const Service serve = [&](const std::function<void()>& ready) {
     std::ostream* const err = command.foreground ? nullptr : &environment.err;
-    return Serve(command.options, paths, environment.clock, err, ready);
+    return Serve(command.options, paths, environment.clock, err, [&] {
+      if (!paths.hidden.empty()) {
+        Warn(LOG_WARNING,
+             "mount: " + paths.hidden +
+                 ": a plain file, written while nothing was mounted; the mount hides it",
+             err);
+      }
+      ready();
+    });
   };
   if (!command.foreground) return ServeInBackground(serve);
   const Service unlock_and_serve = [&](const std::function<void()>& ready) {

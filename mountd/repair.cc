@@ -5,6 +5,7 @@
 #include "logcore/base64.h"
 #include "logcore/posix_disk.h"
 #include "mountd/commands.h"
+#include "mountd/message.h"
 #include "mountd/progress.h"
 #include "mountd/small_file.h"
 
@@ -26,7 +27,7 @@ void Tell(const RepairReport& report, std::ostream& out) {
   }
   const char* separator = "repaired: ";
   for (const std::string& name : report.repaired) {
-    out << separator << name;
+    out << separator << OneLine(name);
     separator = ", ";
   }
   out << " (" << Describe(report.head) << ")\n";
@@ -34,14 +35,16 @@ void Tell(const RepairReport& report, std::ostream& out) {
 
 // What the user should know besides.
 void Warn(const RepairReport& report, const std::string& store, std::ostream& err) {
+  const std::string context = "repair " + store + ": ";
   if (report.lost_times != 0) {
-    err << "tlogfs: repair " << store << ": times: " << report.lost_times
-        << (report.lost_times == 1 ? " row was lost: its" : " rows were lost: their")
-        << " entries have the time of others now\n";
+    Say(err, context + "times: " + std::to_string(report.lost_times) +
+                 (report.lost_times == 1 ? " row was lost: its" : " rows were lost: their") +
+                 " entries have the time of others now");
   }
   if (!report.repaired.empty() && !report.was_opened) {
-    err << "tlogfs: repair " << store
-        << ": it was not opened, as it is a copy or its key is not to be read: see tlogfs adopt\n";
+    Say(err, context +
+                 "it was not opened, as it is a copy or its key is not to be read: see tlogfs "
+                 "adopt");
   }
 }
 

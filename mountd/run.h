@@ -5,7 +5,9 @@
 //               2                (check: could not run)
 //              32                (umount(8)'s helper: not unmounted)
 //
-// What went wrong is one line on `err`: "tlogfs: WHAT: WHY". Tested by tests/mountd/run_test.cc.
+// What went wrong is one line on `err`: "tlogfs: WHAT: WHY".
+//
+// One thread, while no other one runs: mounting forks. Tested by tests/mountd/run_test.cc.
 
 #ifndef MOUNTD_RUN_H_
 #define MOUNTD_RUN_H_

@@ -1,5 +1,6 @@
 // Reads files that people pass on the command line: keys and checkpoints. Small, or refused.
-// Tested by tests/mountd/run_test.cc.
+//
+// Any thread. Tested by tests/mountd/run_test.cc.
 
 #ifndef MOUNTD_SMALL_FILE_H_
 #define MOUNTD_SMALL_FILE_H_

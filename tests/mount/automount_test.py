@@ -171,6 +171,11 @@ class PlacesTest(harness.NamespaceTest):
             self.succeeds("umount point; rm point/%s" % name)
         self.succeeds("mkdir point/add; $program mount $PWD/store point; umount point")
 
+    def test_a_mount_that_fails_says_nothing_of_what_it_would_hide(self):
+        self.succeeds("echo lost >point/add; mkdir none")
+        self.assert_one_line(self.inside("mount -t tlogfs '%s' '%s'"
+                                         % (self.path("none"), self.point)))
+
     def test_in_a_user_namespace(self):
         self.succeeds("""
             unshare -Ur -m bash -ec '

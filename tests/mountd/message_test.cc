@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -16,10 +17,12 @@
 namespace mountd {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 
 struct Outcome {
   int code = -1;
+  std::string out;
   std::string err;
 };
 
@@ -35,7 +38,23 @@ Outcome RunIntoFullDisk(const std::vector<std::string>& args) {
                           .clock = [] { return int64_t{1'800'000'000}; },
                           .notify_socket = ""};
   const int code = Run(args, environment);
-  return {.code = code, .err = err.str()};
+  return {.code = code, .out = "", .err = err.str()};
+}
+
+void MakeStore(const std::string& path) {
+  const auto disk = logcore::OpenPosixDisk(path).value();
+  const auto made = logcore::Store::Init(disk.get(), {.origin = "example.com/log", .key = {}},
+                                         {.clock = [] { return int64_t{1}; }});
+  ASSERT_TRUE(made.has_value());
+}
+
+// The signed note that is published.
+std::string Checkpoint(const std::string& store_path) {
+  const auto disk = logcore::OpenPosixDisk(store_path).value();
+  const auto store = logcore::Store::Open(disk.get(), logcore::Store::Mode::kReadOnly,
+                                          {.clock = [] { return int64_t{1}; }})
+                         .value();
+  return store->Latest().value()->published().note;
 }
 
 constexpr char kFull[] = "standard output: No space left on device\n";
@@ -44,6 +63,53 @@ TEST(Message, IsOneLine) {
   std::ostringstream err;
   Say(err, "a\nb\tc\x7f: \xc3\xa4");
   EXPECT_EQ(err.str(), "tlogfs: a?b?c?: \xc3\xa4\n");
+  EXPECT_EQ(OneLine("\xc2\x9b\x31m\xc2\xa0\x1b[2J \xc3\x82\x9b"), "??1m\xc2\xa0?[2J \xc3\x82\x9b");
+}
+
+// Runs a command, and expects that all of what it prints is lines without control characters.
+Outcome RunOnOddNames(std::vector<std::string> words) {
+  words.insert(words.begin(), "tlogfs");
+  std::istringstream in;
+  std::ostringstream out, err;
+  Environment environment{.in = in,
+                          .out = out,
+                          .err = err,
+                          .err_is_terminal = false,
+                          .clock = [] { return int64_t{1'800'000'000'000'000'000}; },
+                          .notify_socket = ""};
+  const int code = Run(words, environment);
+  EXPECT_THAT(err.str(), MatchesRegex("(tlogfs: [^\n\033]+\n)*"));
+  EXPECT_THAT(out.str(), MatchesRegex("([a-z ]+: [^\n\033]+\n)*"));
+  return {.code = code, .out = out.str(), .err = err.str()};
+}
+
+// Stores whose names would be two lines, and colour what follows on a terminal.
+TEST(Message, IsOneLineWhateverAStoreIsCalled) {
+  const tlogfs_test::TempDirectory directory;
+  const std::string odd = directory.path() / "bad\n\033[31m";
+  const std::string store = odd + "store";
+  const std::string copy = odd + "copy";
+  std::filesystem::create_directory(store);
+  MakeStore(store);
+  EXPECT_EQ(RunOnOddNames({"check", store}).code, 0);
+  EXPECT_EQ(RunOnOddNames({"check", store + "/none"}).code, 2);
+
+  std::filesystem::copy(store, copy, std::filesystem::copy_options::recursive);
+  std::filesystem::remove(copy + "/checkpoint");
+  const Outcome copied = RunOnOddNames({"check", copy});
+  EXPECT_EQ(copied.code, 1);
+  EXPECT_THAT(copied.out, HasSubstr("damaged: "));
+  EXPECT_THAT(copied.err, HasSubstr("was it copied while in use?"));
+  directory.Write("newest", Checkpoint(store));
+  const Outcome repaired = RunOnOddNames({"repair", copy, "--newest", directory.path() / "newest"});
+  EXPECT_EQ(repaired.code, 0);
+  EXPECT_THAT(repaired.err, HasSubstr("it was not opened"));
+  EXPECT_EQ(RunOnOddNames({"adopt", copy, "--newest", directory.path() / "newest"}).code, 0);
+
+  std::filesystem::remove(store + "/key");
+  const Outcome backup = RunOnOddNames({"backup", store, odd + "backup"});
+  EXPECT_EQ(backup.code, 0);
+  EXPECT_THAT(backup.err, HasSubstr("without the signing key"));
 }
 
 TEST(Message, WhatCannotBePrintedWasNotDone) {
@@ -60,10 +126,7 @@ TEST(Message, WhatCannotBePrintedWasNotDone) {
 
 TEST(Message, ACheckThatCannotSayItsResultCouldNotRun) {
   const tlogfs_test::TempDirectory directory;
-  const auto disk = logcore::OpenPosixDisk(directory.path()).value();
-  ASSERT_TRUE(logcore::Store::Init(disk.get(), {.origin = "example.com/log", .key = {}},
-                                   {.clock = [] { return int64_t{1}; }})
-                  .has_value());
+  MakeStore(directory.path());
   EXPECT_EQ(RunIntoFullDisk({"tlogfs", "check", directory.path()}).code, 2);
   directory.Flip("key", 20);
   directory.Flip("checkpoint", 100);
