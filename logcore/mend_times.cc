@@ -98,16 +98,25 @@ class Mender {
     return std::string_view(window_).substr(begin, kTimeRowLength);
   }
 
-  // Rows for the lost ones before `next`, as late as they can have begun; if none is known before
-  // them, as early.
+  // Rows for the lost ones before `next`.
   Status Fill(const Known& next) {
     for (uint64_t number = before_ ? before_->number + 1 : 0; number < next.number; ++number) {
-      const uint64_t steps = next.number - number;
-      const uint64_t first = before_ ? next.row.first - steps : number;
       ++mended_.lost;
-      RETURN_IF_ERROR(Give({first, next.row.second - static_cast<int64_t>(steps)}));
+      RETURN_IF_ERROR(Give(RowBetween(number, next)));
     }
     return {};
+  }
+
+  // Begins as late as it can have, with the earliest second there can have been then. If no row is
+  // known before it, the other way round.
+  TimeRow RowBetween(uint64_t number, const Known& next) const {
+    const uint64_t to_next = next.number - number;
+    const int64_t latest = next.row.second - static_cast<int64_t>(to_next);
+    if (!before_) return {number, latest};
+    // The second of the base's last row is known.
+    const bool is_last = number + 1 == rows_;
+    const int64_t earliest = before_->row.second + static_cast<int64_t>(number - before_->number);
+    return {next.row.first - to_next, is_last ? latest : earliest};
   }
 
   Status Give(const TimeRow& row) {

@@ -6,8 +6,9 @@
 //   - from the base: how many rows there were then, and the second of the last one.
 //
 // The number of rows must stay: the journal says where the next one goes. So each lost row becomes
-// another one, that lies between its neighbours: entries whose row was lost have the second of a
-// row before theirs, and nobody's time is later than it was, but where nothing earlier is known.
+// another one, that lies between its neighbours. It begins as late and has as early a second as the
+// seconds of rows, which increase, allow. So nobody's time is later than it was, but where no row
+// before the lost ones is known.
 //
 // Streams: the file may be long. One thread. Tested by tests/logcore/mend_times_test.cc and
 // tests/crash/repair_test.cc.
