@@ -89,6 +89,9 @@ class Disk {
   virtual Status Link(const std::string& from, const std::string& to) = 0;
   // Atomically replaces `to`.
   virtual Status Rename(const std::string& from, const std::string& to) = 0;
+  // Gives `to`, a file of one name, exactly the owner, group and permissions that `from` has.
+  // kDenied where this process may not. Durable with each name that `to` gets after that.
+  virtual Status CopyAccess(const std::string& from, const std::string& to) = 0;
   // Removes a file, or a directory that is empty (kExists if it is not); a link itself, not what it
   // points to. kNotFound. Who has the file open may go on using it; its room is free after that.
   virtual Status Remove(const std::string& name) = 0;

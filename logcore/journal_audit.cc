@@ -80,22 +80,6 @@ Status CheckHead(const File& lock, const std::string& boot_id, const PublishedFi
                                        : "journal: ends before the head in lock");
 }
 
-// What an opening would find, and leave.
-Result<CommittedLog> Rehearse(Disk* disk, const JournalAuditOptions& options) {
-  CommittedLog log{std::make_unique<StagedDisk>(disk, Access::kRead), {}};
-  Disk* const view = log.disk.get();
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, view->Open("journal", Access::kReadWrite));
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, view->Open("lock", Access::kReadWrite));
-  ASSIGN_OR_RETURN(const std::unique_ptr<LogFiles> files,
-                   LogFiles::Open(view, Access::kReadWrite, options.gap_limit));
-  ASSIGN_OR_RETURN(const std::unique_ptr<PublishedFile> checkpoint,
-                   PublishedFile::Open(view, Access::kReadWrite));
-  Opening opening(view, lock.get(), journal.get(), files.get(), checkpoint.get(), nullptr);
-  RETURN_IF_ERROR(opening.Run(options.is_at_home ? OpeningMode::kMend : OpeningMode::kMendCopy));
-  log.state = opening.head().log;
-  return log;
-}
-
 // Whether the last writer has left nothing to mend.
 Result<bool> IsAtRest(Disk* disk, const JournalAuditOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, disk->Open("lock", Access::kRead));
@@ -112,11 +96,26 @@ Result<bool> IsAtRest(Disk* disk, const JournalAuditOptions& options) {
 
 }  // namespace
 
+Result<CommittedLog> RehearseOpening(Disk* disk, const JournalAuditOptions& options) {
+  CommittedLog log{std::make_unique<StagedDisk>(disk, Access::kRead), {}};
+  Disk* const view = log.disk.get();
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, view->Open("journal", Access::kReadWrite));
+  ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, view->Open("lock", Access::kReadWrite));
+  ASSIGN_OR_RETURN(const std::unique_ptr<LogFiles> files,
+                   LogFiles::Open(view, Access::kReadWrite, options.gap_limit));
+  ASSIGN_OR_RETURN(const std::unique_ptr<PublishedFile> checkpoint,
+                   PublishedFile::Open(view, Access::kReadWrite));
+  Opening opening(view, lock.get(), journal.get(), files.get(), checkpoint.get(), nullptr);
+  RETURN_IF_ERROR(opening.Run(options.is_at_home ? OpeningMode::kMend : OpeningMode::kMendCopy));
+  log.state = opening.head().log;
+  return log;
+}
+
 Result<CommittedLog> RehearseMending(Disk* disk, const JournalAuditOptions& options) {
   for (int i = 0; i < kAttempts && !options.is_backup; ++i) {
     ASSIGN_OR_RETURN(const bool is_at_rest, IsAtRest(disk, options));
     if (is_at_rest) break;
-    Result<CommittedLog> log = Rehearse(disk, options);
+    Result<CommittedLog> log = RehearseOpening(disk, options);
     if (log.has_value() || log.error().code != Code::kCorrupt) return log;
   }
   return CommittedLog();
@@ -146,9 +145,8 @@ Result<CommittedLog> CheckJournal(Disk* disk, const LogFiles& files,
       status = CheckComplete(slot, state);
       if (status.has_value() && !options.is_backup) status = CheckHead(*lock, boot_id, slot, state);
     }
-    if (status.has_value() && options.has_sound_entries && options.rehearses &&
-        !options.is_backup) {
-      Result<CommittedLog> log = Rehearse(disk, options);
+    if (status.has_value() && options.has_sound_entries && !options.is_backup) {
+      Result<CommittedLog> log = RehearseOpening(disk, options);
       if (log.has_value()) return log;
       status = tl::unexpected<Error>(std::move(log).error());
     }

@@ -27,7 +27,6 @@ struct JournalAuditOptions {
   // A backup (backup_files.h) has no head, its files may go on, and of its base slots only the
   // newest counts. What adopting it would give is not rehearsed.
   bool is_backup = false;
-  bool rehearses = true;  // False where the files have their lengths alone (repair_view.h).
   uint64_t gap_limit = kNoGapLimit;
 };
 
@@ -36,6 +35,10 @@ struct CommittedLog {
   std::unique_ptr<StagedDisk> disk;  // can be null
   LogState state;
 };
+
+// What an opening would leave; its error, if it would refuse. Of the options only `is_at_home` and
+// `gap_limit` count. To be called while nobody appends.
+Result<CommittedLog> RehearseOpening(Disk* disk, const JournalAuditOptions& options);
 
 // What an opening would make of a store that its last writer did not leave at rest: it died, or the
 // machine went down. Null where there is nothing to mend, or it cannot be mended.

@@ -20,7 +20,7 @@
 namespace logcore {
 
 // kOpened: shared by all who have the store open for appending, from before they open its files to
-// their end. Exclusive, it says that nobody has: who repairs the store takes it.
+// their end. Exclusive, it says that nobody has: a repair takes it so, and kBackup.
 enum LockNumber : int {
   kTurnstile = 0,
   kCommit = 1,

@@ -297,6 +297,28 @@ class PosixDisk final : public Disk {
     return {};
   }
 
+  // The owner before the permissions: a change of owner may take some of these away.
+  Status CopyAccess(const std::string& from, const std::string& to) override {
+    ASSIGN_OR_RETURN(const Place source, Find(from));
+    struct stat as;
+    if (fstatat(source.fd(*this), source.last.c_str(), &as, AT_SYMLINK_NOFOLLOW) != 0) {
+      return FailErrno("stat", from);
+    }
+    ASSIGN_OR_RETURN(const Place target, Find(to));
+    const Descriptor file(
+        openat(target.fd(*this), target.last.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat now;
+    if (file.get() < 0 || fstat(file.get(), &now) != 0) return FailErrno("open", to);
+    // Somebody's link to a file that is not the store's must not give that away.
+    if (now.st_nlink != 1) return Fail(Code::kInvalid, to + ": has other names, too");
+    const bool is_owned = now.st_uid == as.st_uid && now.st_gid == as.st_gid;
+    if (!is_owned && fchown(file.get(), as.st_uid, as.st_gid) != 0) {
+      return FailErrno("give the owner of " + from + " to", to);
+    }
+    if (fchmod(file.get(), as.st_mode & 0777u) != 0) return FailErrno("change the mode of", to);
+    return {};
+  }
+
   Status Remove(const std::string& name) override {
     ASSIGN_OR_RETURN(const Place place, Find(name));
     int result = unlinkat(place.fd(*this), place.last.c_str(), 0);

@@ -52,7 +52,7 @@ class SegmentFrames {
   // That nothing comes after the last frame.
   Status CheckEnd() const {
     ASSIGN_OR_RETURN(const uint64_t length, file_->Length());
-    if (length <= place()) return {};  // Shorter only by what is kept.
+    if (length == place()) return {};
     return FailCorrupt(name_, place(), "the file goes on after the segment's last entry");
   }
 
@@ -65,14 +65,13 @@ class SegmentFrames {
     const size_t done = window_.size();
     const uint64_t from = window_place_ + done;
     window_.resize(done + kReadLength);
-    ASSIGN_OR_RETURN(size_t length, file_->ReadAt(from, window_.data() + done, kReadLength));
+    ASSIGN_OR_RETURN(const size_t length, file_->ReadAt(from, window_.data() + done, kReadLength));
     if (kept_ != nullptr) {
-      const uint64_t end = kept_->offset + kept_->bytes.size();
       const uint64_t begin = std::max(from, kept_->offset);
-      if (begin < end && begin <= from + length && begin < from + kReadLength) {
-        const size_t count = std::min(end, from + kReadLength) - begin;
-        kept_->bytes.copy(window_.data() + done + (begin - from), count, begin - kept_->offset);
-        length = std::max<size_t>(length, begin - from + count);
+      const uint64_t end = std::min(from + length, kept_->offset + kept_->bytes.size());
+      if (begin < end) {
+        kept_->bytes.copy(window_.data() + done + (begin - from), end - begin,
+                          begin - kept_->offset);
       }
     }
     window_.resize(done + length);

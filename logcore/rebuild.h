@@ -26,7 +26,7 @@ namespace logcore {
 struct RebuildOptions {
   uint64_t size = 0;            // entries
   std::set<uint64_t> stops;     // sizes, at most `size`, whose trees are wanted
-  std::span<const Block> kept;  // blocks of frames that count, whatever the files hold there
+  std::span<const Block> kept;  // blocks of frames that count for what the files hold there
   std::function<void(uint64_t done, uint64_t total)> progress;  // entries; may be empty
 };
 

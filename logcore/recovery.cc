@@ -103,14 +103,18 @@ Status CheckCovers(const LogFiles& files, const LogState& state, const TreeHead&
   return {};
 }
 
+Status WriteBaseSlot(File* journal, uint64_t number, const Base& base) {
+  std::string bytes = EncodeBase(base);
+  bytes.resize(kBaseSlotLength, '\0');  // Nothing of a longer one is left after it.
+  RETURN_IF_ERROR(journal->WriteAt(number * kBaseSlotLength, bytes));
+  return journal->Sync();
+}
+
 Status WriteBase(File* journal, const Base& base, uint64_t kept_sequence) {
   ASSIGN_OR_RETURN(const std::string slot, ReadBaseSlot(*journal, 0));
   const std::optional<Base> first = DecodeBase(slot);
   const bool first_is_kept = first && first->state.position.sequence == kept_sequence;
-  std::string bytes = EncodeBase(base);
-  bytes.resize(kBaseSlotLength, '\0');  // Nothing of a longer one is left after it.
-  RETURN_IF_ERROR(journal->WriteAt(first_is_kept ? kBaseSlotLength : 0, bytes));
-  return journal->Sync();
+  return WriteBaseSlot(journal, first_is_kept ? 1 : 0, base);
 }
 
 Status EraseTornBase(File* journal) {

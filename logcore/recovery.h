@@ -57,6 +57,8 @@ Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& p
                           const Head* head, const std::optional<Head>& known, RecoverFrom from,
                           const std::function<Status(uint64_t sequence)>& note_durable);
 
+// Writes `base` into base slot 0 or 1, and zeros after it, and syncs it. Under the base lock.
+Status WriteBaseSlot(File* journal, uint64_t number, const Base& base);
 // Writes `base` over the base slot that is not the one of `kept_sequence`, and syncs it. Under the
 // base lock.
 Status WriteBase(File* journal, const Base& base, uint64_t kept_sequence);

@@ -1,31 +1,35 @@
 #include "logcore/repair.h"
 
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <set>
 #include <string_view>
 #include <utility>
 
 #include "logcore/audit.h"
+#include "logcore/backup_files.h"
 #include "logcore/bytes.h"
 #include "logcore/check.h"
+#include "logcore/entry_bundle.h"
 #include "logcore/journal_audit.h"
+#include "logcore/journal_reader.h"
 #include "logcore/lock_file.h"
 #include "logcore/log_files.h"
 #include "logcore/mend_times.h"
 #include "logcore/rebuild.h"
+#include "logcore/recovery.h"
 #include "logcore/repair_evidence.h"
 #include "logcore/repair_view.h"
 #include "logcore/replacements.h"
 #include "logcore/segments.h"
+#include "logcore/staged_disk.h"
 #include "logcore/tile.h"
 
 namespace logcore {
 namespace {
 
 constexpr char kCheckpointName[] = "checkpoint";
-// Of a checkpoint whose boot nobody remembers: readers wait until a writer has recovered.
+// A checkpoint whose boot nobody remembers has this: readers wait until a writer has recovered.
 const std::string kUnknownBoot(16, '\xff');
 
 // Anything else that stands in a file's place is refused, as everywhere.
@@ -43,7 +47,7 @@ uint64_t IndexLength(uint64_t segment, uint64_t size) {
   return (entries + kIndexStride - 1) / kIndexStride * kIndexRowLength;
 }
 
-// Nobody appends while this is held, nor begins to.
+// While this is held nobody appends or backs up into it, or begins to.
 Result<std::unique_ptr<File>> LockOut(Disk* disk) {
   Result<std::unique_ptr<File>> lock = disk->Open("lock", Access::kReadWrite);
   if (!lock.has_value()) {
@@ -52,8 +56,12 @@ Result<std::unique_ptr<File>> LockOut(Disk* disk) {
     return Fail(Code::kCorrupt,
                 lock.error().message + "; without it this is a copy, see the README");
   }
-  ASSIGN_OR_RETURN(const bool alone, (*lock)->TryLock(kOpened, LockKind::kExclusive));
-  if (!alone) return Fail(Code::kBusy, "a process has it open for appending: unmount it first");
+  for (const auto& [which, who] :
+       {std::pair{kOpened, "a process has it open for appending: unmount it first"},
+        std::pair{kBackup, "a backup into it is under way: wait until it has ended"}}) {
+    ASSIGN_OR_RETURN(const bool alone, (*lock)->TryLock(which, LockKind::kExclusive));
+    if (!alone) return Fail(Code::kBusy, who);
+  }
   return lock;
 }
 
@@ -65,16 +73,21 @@ class Repairer {
 
   Result<RepairReport> Run() {
     RETURN_IF_ERROR(Compare());
-    if (evidence_.at_rest) RETURN_IF_ERROR(CheckTheRest());
     report_.head = evidence_.log.range.Head();
     report_.repaired.assign(damaged_.begin(), damaged_.end());
     Replacements files(disk_, damaged_);
     RETURN_IF_ERROR(SyncWhatIsThere(&files));
-    if (!damaged_.empty()) {
-      RETURN_IF_ERROR(Replace(&files));
-      lock_.reset();
-      RETURN_IF_ERROR(TryIt());
+    if (damaged_.empty()) {
+      RETURN_IF_ERROR(Rehearse());
+      return std::move(report_);
     }
+    const Status replaced = Replace(&files);
+    if (!replaced.has_value()) {
+      files.TakeBack();
+      return tl::unexpected<Error>(replaced.error());
+    }
+    lock_.reset();
+    RETURN_IF_ERROR(TryIt());
     return std::move(report_);
   }
 
@@ -121,10 +134,8 @@ class Repairer {
     if (!present.has_value() && !IsLost(present.error())) {
       return tl::unexpected<Error>(present.error());
     }
-    TimesEvidence known{evidence_.base.state.end, nullptr, evidence_.NewerTimes()};
-    for (const Block& block : evidence_.base.blocks) {
-      if (block.name == kTimesName) known.block = &block;
-    }
+    const TimesEvidence known{evidence_.base.state.end, evidence_.TimesBlock(),
+                              evidence_.NewerTimes()};
     return MendTimes(present.has_value() ? present->get() : nullptr, known,
                      [&](uint64_t offset, std::string_view bytes) -> Status {
                        NoteTime(bytes);
@@ -155,40 +166,88 @@ class Repairer {
     return {};
   }
 
-  // Each file must be there, and have at least the first length, at most the second one.
+  // Where a file ends: at `least` or later, and at `most` or before. Each row or node of it is
+  // `unit` bytes long.
+  struct Extent {
+    std::string name;
+    uint64_t least = 0;
+    uint64_t most = 0;
+    uint64_t unit = 0;
+  };
+
   Status CompareLengths() {
     const LogEnd& end = evidence_.log.end;
     const LogEnd last = evidence_.LastEnd();
     for (int level = 0; level < kTileLevels; ++level) {
-      RETURN_IF_ERROR(CompareLength(HashesName(level), NodeCount(level, end.size) * kHashLength,
-                                    NodeCount(level, last.size) * kHashLength));
+      RETURN_IF_ERROR(CompareLength({HashesName(level), NodeCount(level, end.size) * kHashLength,
+                                     NodeCount(level, last.size) * kHashLength, kHashLength}));
     }
-    RETURN_IF_ERROR(
-        CompareLength(kTimesName, end.time_rows * kTimeRowLength, last.time_rows * kTimeRowLength));
+    RETURN_IF_ERROR(CompareLength({kTimesName, end.time_rows * kTimeRowLength,
+                                   last.time_rows * kTimeRowLength, kTimeRowLength}));
     for (uint64_t number = 0; number < SegmentCount(last.size); ++number) {
       const std::string name = SegmentIndexName(number);
       // Recovery creates those that begin later.
       if (SegmentCount(end.size) <= number && !disk_->Info(name).has_value()) continue;
-      RETURN_IF_ERROR(
-          CompareLength(name, IndexLength(number, end.size), IndexLength(number, last.size)));
+      RETURN_IF_ERROR(CompareLength(
+          {name, IndexLength(number, end.size), IndexLength(number, last.size), kIndexRowLength}));
     }
     return {};
   }
 
-  Status CompareLength(const std::string& name, uint64_t least, uint64_t most) {
-    if (damaged_.count(name) != 0) return {};
-    const Result<std::unique_ptr<File>> file = disk_->Open(name, Access::kRead);
+  Status CompareLength(const Extent& extent) {
+    const Result<std::unique_ptr<File>> file = disk_->Open(extent.name, Access::kRead);
     if (!file.has_value()) {
       if (!IsLost(file.error())) return tl::unexpected<Error>(file.error());
-      damaged_.insert(name);
+      damaged_.insert(extent.name);
       return {};
     }
     ASSIGN_OR_RETURN(const uint64_t length, (*file)->Length());
-    if (length < least || most < length) damaged_.insert(name);
+    if (length < extent.least) damaged_.insert(extent.name);
+    // What a run of a backup has left after the end is nothing (backup_files.h).
+    if (length <= extent.most || !evidence_.config.home) return {};
+    if (extent.unit <= length - extent.most) RETURN_IF_ERROR(CheckLonger(extent, **file));
+    damaged_.insert(extent.name);
     return {};
   }
 
   // ---- Refusing
+
+  // A file that goes on after the log's end may be all that tells that the rest was rolled back:
+  // then the log that is left must not be opened, as it would sign other trees of the same sizes.
+  Status CheckLonger(const Extent& extent, const File& file) const {
+    std::string next(extent.unit, '\0');
+    ASSIGN_OR_RETURN(const size_t length, file.ReadAt(extent.most, next.data(), next.size()));
+    next.resize(length);
+    const std::string log = "the log of size " + std::to_string(evidence_.LastEnd().size);
+    if (IsOfLongerLog(extent, next)) {
+      return FailCorrupt(extent.name, extent.most,
+                         "goes on after " + log + ", as if the journal was rolled back");
+    }
+    if (evidence_.newest) return {};
+    return FailCorrupt(extent.name, extent.most,
+                       "is longer than " + log +
+                           ": it is damaged, or the journal was rolled back; give --newest, the "
+                           "newest checkpoint that anybody saw");
+  }
+
+  // Whether `next` is what this very log would have after its end, had it gone on.
+  bool IsOfLongerLog(const Extent& extent, const std::string& next) const {
+    const LogEnd last = evidence_.LastEnd();
+    if (extent.name == kTimesName) {
+      const std::optional<TimeRow> row = DecodeTimeRow(next);
+      return row && last.size <= row->first;
+    }
+    if (extent.unit == kIndexRowLength && next.size() == kIndexRowLength) {
+      // The row's entry is the first one after the end that has one.
+      const uint64_t entry = (last.size + kIndexStride - 1) / kIndexStride * kIndexStride;
+      const uint64_t offset = LoadBigEndian<uint64_t>(next.data());
+      const uint64_t between = entry - last.size;
+      return last.frames_end + between * kFrameHeaderLength <= offset &&
+             offset <= last.frames_end + between * (kFrameHeaderLength + kMaxEntryLength);
+    }
+    // Nodes cannot be told from other bytes. Those before them can.
+    return extent.least != 0 && damaged_.count(extent.name) == 0;
+  }
 
   // The entries give the trees that were committed, published and seen.
   Status CheckRoots() {
@@ -228,36 +287,21 @@ class Repairer {
     return tl::unexpected<Error>(error);
   }
 
-  // Of a log at rest everything else must be sound as well, with these files as they will be.
-  Status CheckTheRest() {
-    std::map<std::string, RepairView::Whole> whole;
-    const LogEnd& end = evidence_.log.end;
-    for (const std::string& name : damaged_) whole[name] = {};
-    for (int level = 0; level < kTileLevels; ++level) {
-      SetLength(HashesName(level), NodeCount(level, end.size) * kHashLength, &whole);
-    }
-    SetLength(kTimesName, end.time_rows * kTimeRowLength, &whole);
-    for (uint64_t number = 0; number < SegmentCount(end.size); ++number) {
-      const auto found = whole.find(SegmentIndexName(number));
-      if (found == whole.end()) continue;
-      found->second.length = IndexLength(number, end.size);
-      AppendBigEndian(&found->second.start, rebuilt_.segment_bases[number]);
-    }
-    SetLength(kCheckpointName, checkpoint_.size(), &whole);
-    if (whole.count(kCheckpointName) != 0) whole[kCheckpointName].start = checkpoint_;
-    RepairView view(disk_, std::move(whole));
-    ASSIGN_OR_RETURN(const std::unique_ptr<LogFiles> files,
-                     LogFiles::Open(&view, Access::kRead, options_.gap_limit));
-    const TreeHead& published =
-        evidence_.slot ? evidence_.slot->published.head : evidence_.newest->head;
-    RETURN_IF_ERROR(CheckJournal(&view, *files, {.published = published, .rehearses = false}));
-    return {};
-  }
-
-  static void SetLength(const std::string& name, uint64_t length,
-                        std::map<std::string, RepairView::Whole>* whole) {
-    const auto found = whole->find(name);
-    if (found != whole->end()) found->second.length = length;
+  // Opens and audits the store as it is going to be, and changes nothing. A backup is looked at as
+  // an adoption would leave it.
+  Status Rehearse() {
+    RepairView view(disk_, damaged_);
+    StagedDisk staged(&view, Access::kRead);
+    RETURN_IF_ERROR(WriteBase(&staged));
+    if (!evidence_.config.home) RETURN_IF_ERROR(PrepareAdoption(&staged));
+    ASSIGN_OR_RETURN(const CommittedLog log,
+                     RehearseOpening(&staged, {.published = {},
+                                               .is_at_home = evidence_.is_home,
+                                               .gap_limit = options_.gap_limit}));
+    const AuditOptions options{.progress = options_.progress, .gap_limit = options_.gap_limit};
+    ASSIGN_OR_RETURN(const AuditReport audit, Audit(log.disk.get(), options));
+    if (audit.damages.empty()) return {};
+    return Fail(Code::kCorrupt, audit.damages[0].file + ": " + audit.damages[0].what);
   }
 
   // ---- Replacing
@@ -285,7 +329,7 @@ class Repairer {
         slot.published.time = step->end.time;
       }
       slot.published.publication =
-          FirstPublicationTime(slot.published.time, options_.clock(), disk_->Uptime());
+          FirstPublicationTime(evidence_.log.end.time, options_.clock(), disk_->Uptime());
     }
     return PublishedFile::Encode(std::move(slot));
   }
@@ -313,31 +357,28 @@ class Repairer {
     RETURN_IF_ERROR(MendAll(take));
     if (!checkpoint_.empty()) RETURN_IF_ERROR(take(kCheckpointName, 0, checkpoint_));
     RETURN_IF_ERROR(files->Sync());
-    RETURN_IF_ERROR(WriteBase());
+    RETURN_IF_ERROR(Rehearse());
+    RETURN_IF_ERROR(WriteBase(disk_));
     return files->PutInPlace();
   }
 
   // The base keeps the last block of `times`, and recovery writes it back. If it is not what the
   // file will have there, as a row that begins in the block before was lost, both slots get it: the
   // one in use last.
-  Status WriteBase() {
+  Status WriteBase(Disk* disk) const {
+    const Block* const kept = evidence_.TimesBlock();
+    if (kept == nullptr || kept->bytes == times_.block) return {};
+    CHECK(kept->bytes.size() == times_.block.size());
     Base base = evidence_.base;
-    const auto block = std::find_if(base.blocks.begin(), base.blocks.end(),
-                                    [](const Block& kept) { return kept.name == kTimesName; });
-    if (block == base.blocks.end() || block->bytes == times_.block) return {};
-    CHECK(block->bytes.size() == times_.block.size());
-    block->bytes = times_.block;
+    for (Block& block : base.blocks) {
+      if (block.name == kTimesName) block.bytes = times_.block;
+    }
     ASSIGN_OR_RETURN(const std::unique_ptr<File> journal,
-                     disk_->Open("journal", Access::kReadWrite));
-    std::string first(kBaseSlotLength, '\0');
-    ASSIGN_OR_RETURN(const size_t length, journal->ReadAt(0, first.data(), first.size()));
-    first.resize(length);
+                     disk->Open("journal", Access::kReadWrite));
+    ASSIGN_OR_RETURN(const std::string first, ReadBaseSlot(*journal, 0));
     const uint64_t in_use = DecodeBase(first) == evidence_.base ? 0 : 1;
-    std::string bytes = EncodeBase(base);
-    bytes.resize(kBaseSlotLength, '\0');
     for (const uint64_t slot : {1 - in_use, in_use}) {
-      RETURN_IF_ERROR(journal->WriteAt(slot * kBaseSlotLength, bytes));
-      RETURN_IF_ERROR(journal->Sync());
+      RETURN_IF_ERROR(WriteBaseSlot(journal.get(), slot, base));
     }
     return {};
   }
@@ -349,13 +390,6 @@ class Repairer {
     if (!evidence_.is_home || !key.has_value()) return {};
     const Status opened = OpenAndClose();
     if (!opened.has_value()) return Within("repaired, but does not open", opened.error());
-    const AuditOptions options{.progress = options_.progress, .gap_limit = options_.gap_limit};
-    ASSIGN_OR_RETURN(const AuditReport audit, Audit(disk_, options));
-    if (!audit.damages.empty()) {
-      const Damage& damage = audit.damages[0];
-      return Fail(Code::kCorrupt, "repaired, but damaged: " + damage.file + ": " + damage.what);
-    }
-    report_.head = audit.head;
     report_.was_opened = true;
     return {};
   }
@@ -364,6 +398,8 @@ class Repairer {
     ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
                      Store::Open(disk_, Store::Mode::kAppend,
                                  {.clock = options_.clock, .gap_limit = options_.gap_limit}));
+    ASSIGN_OR_RETURN(const std::shared_ptr<const Snapshot> snapshot, store->Latest());
+    report_.head = snapshot->published().head;
     return store->Close();
   }
 

@@ -14,19 +14,28 @@
 // What was committed and not published is in these trees too, and stays. After a power cut the end
 // of the files is recovery's (recovery.h): here they are made whole up to the base.
 //
+// A file that goes on after the end of the log is how an opening knows that journal and checkpoint
+// were rolled back. So it is refused if what follows is what this log would have there; else, if it
+// is a whole row or node, `newest` must be given.
+//
 // The order, in which a kill leaves every file as it was or whole, and nothing lost:
 //
-//   read and compare everything; all refusals, which change nothing
+//   read and compare everything
 //   files are written beside the damaged ones, and synced
+//   the store as it will be with them is opened and audited, in memory (repair_view.h)
+//     a refusal or failure up to here has changed no file, and removes the new ones
 //   the base slots of the journal, if the block of `times` that they keep became another one
 //   a damaged file gets a second name, NAME.damaged; directories synced
 //   the new ones are renamed over the damaged ones; directories synced
-//   at home, with its key, the store is opened and closed; all of it is audited
+//   at home, with its key, the store is opened and closed
 //
-// It refuses (kBusy) while a process has the store open for appending. Readers that have it open
-// keep the damaged files.
+// A store of which nothing is damaged is opened and audited in memory, too.
 //
-// One thread. Memory does not grow with the log. Tested by tests/crash/repair_test.cc.
+// It refuses (kBusy) while a process has the store open for appending, or backs up into it. Readers
+// that have it open keep the damaged files.
+//
+// One thread. Memory does not grow with the log. Tested by tests/crash/repair_test.cc and
+// repair_refusal_test.cc.
 
 #ifndef LOGCORE_REPAIR_H_
 #define LOGCORE_REPAIR_H_
@@ -48,14 +57,14 @@ struct RepairOptions {
   std::optional<std::string> newest;  // a signed checkpoint: the newest that anybody saw
   std::function<int64_t()> clock;     // as of StoreOptions
   std::function<void(uint64_t done, uint64_t total)> progress;  // entries; may be empty
-  uint64_t gap_limit = kNoGapLimit;  // log_files.h
+  uint64_t gap_limit = kNoGapLimit;                             // log_files.h
 };
 
 struct RepairReport {
-  TreeHead head;                      // of the log that was compared
+  TreeHead head;                      // of the log that was compared; if it was opened, published
   std::vector<std::string> repaired;  // files, in order; none: nothing was to be done
   uint64_t lost_times = 0;            // rows of `times` that could not be made again
-  // It was opened, and found sound. Else it is a copy, or has no key: what opens it next recovers.
+  // Else it is a copy or a backup, or has no key: what opens it next recovers.
   bool was_opened = false;
 };
 

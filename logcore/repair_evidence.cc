@@ -83,11 +83,8 @@ class Gatherer {
     if (!lock.has_value()) return CannotMake(lock.error());
     const Status whole = CheckHeadLength(**lock);
     if (!whole.has_value()) return CannotMake(whole.error());
-    std::string bytes(kMaxHeadLength, '\0');
-    ASSIGN_OR_RETURN(const size_t length, (*lock)->ReadAt(0, bytes.data(), bytes.size()));
-    bytes.resize(length);
     ASSIGN_OR_RETURN(const std::string boot_id, disk_->BootId());
-    std::optional<Head> head = DecodeHead(bytes);
+    ASSIGN_OR_RETURN(std::optional<Head> head, logcore::ReadHead(**lock));
     if (head && head->boot_id == boot_id && found_.is_home) found_.head = std::move(head);
     return {};
   }
@@ -100,9 +97,29 @@ class Gatherer {
     Result<Base> base = ReadBase(**journal, sequence);
     if (!base.has_value()) return CannotMake(base.error());
     found_.base = std::move(*base);
+    const Status times = CheckTimesOfBase();
+    if (!times.has_value()) return CannotMake(times.error());
     ASSIGN_OR_RETURN(found_.steps, FollowHeaders(**journal, found_.base));
     found_.log = found_.base.state;
     return {};
+  }
+
+  // A base whose checksum is right can still be one that nobody has written.
+  Status CheckTimesOfBase() const {
+    const LogEnd& end = found_.base.state.end;
+    // Both the indexes and the seconds of rows increase.
+    bool is_possible = end.time_rows <= end.size && 0 <= end.time &&
+                       end.time_rows <= static_cast<uint64_t>(end.time) + 1;
+    const uint64_t length = is_possible ? end.time_rows * kTimeRowLength : 0;
+    uint64_t kept = 0;
+    for (const Block& block : found_.base.blocks) {
+      if (block.name != kTimesName) continue;
+      is_possible = is_possible && kept == 0 && !block.bytes.empty() &&
+                    block.offset == length / kBlockLength * kBlockLength;
+      kept = block.bytes.size();
+    }
+    if (is_possible && kept == length % kBlockLength) return {};
+    return Fail(Code::kCorrupt, "journal: the rows of times that its base has cannot be");
   }
 
   // The head must be on the journal's way, or one of the two was rolled back.
@@ -121,7 +138,7 @@ class Gatherer {
     }
     if (!fits) return Fail(Code::kCorrupt, "journal: does not lead to the head in lock");
     found_.log = head.log;
-    found_.at_rest = head.state == HeadState::kIdle && !head.advancing && !head.doubtful;
+    found_.at_rest = head.is_at_rest();
     if (found_.at_rest && sequence < newest) {
       return Fail(Code::kCorrupt, "lock: its head is older than the journal");
     }
@@ -183,6 +200,12 @@ const JournalStep* RepairEvidence::StepOf(uint64_t size) const {
     return step.head.size == size;
   });
   return found == steps.end() ? nullptr : &*found;
+}
+
+const Block* RepairEvidence::TimesBlock() const {
+  const auto found = std::find_if(base.blocks.begin(), base.blocks.end(),
+                                  [](const Block& block) { return block.name == kTimesName; });
+  return found == base.blocks.end() ? nullptr : &*found;
 }
 
 std::vector<TimeRow> RepairEvidence::NewerTimes() const {

@@ -2,7 +2,8 @@
 // signed checkpoint, and one that somebody kept elsewhere. How long the log is, and what its tree
 // must be, is decided here; repair.h says by which rules.
 //
-// Reads only. One thread. Tested by tests/crash/repair_test.cc.
+// Reads only. One thread. Tested by tests/crash/repair_test.cc and
+// repair_refusal_test.cc.
 
 #ifndef LOGCORE_REPAIR_EVIDENCE_H_
 #define LOGCORE_REPAIR_EVIDENCE_H_
@@ -55,6 +56,8 @@ struct RepairEvidence {
   LogEnd LastEnd() const { return at_rest || steps.empty() ? log.end : steps.back().end; }
   // The steps' head of that size, which is over the log's.
   const JournalStep* StepOf(uint64_t size) const;
+  // The block of `times` that the base keeps; null: the file ended with a block.
+  const Block* TimesBlock() const;
   // Rows of `times` that were added after the base, up to `log`.
   std::vector<TimeRow> NewerTimes() const;
 };

@@ -1,16 +1,16 @@
-// RepairView: a store's disk as it would be with some files whole: of these it has the length, and
-// as many bytes from the start as who reads them needs; all others are the disk's own. For looking,
-// before anything is written, whether a store would be sound. Read-only.
+// RepairView: a store's disk as it will be once replacements (replacements.h) are in place: the new
+// files are found by the names of the old ones. For looking whether the store would be sound before
+// any of it is changed. Read-only.
 //
 // The disk outlives it. One thread. Tested by tests/crash/repair_test.cc.
 
 #ifndef LOGCORE_REPAIR_VIEW_H_
 #define LOGCORE_REPAIR_VIEW_H_
 
-#include <cstdint>
-#include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "logcore/disk.h"
@@ -19,18 +19,15 @@ namespace logcore {
 
 class RepairView final : public Disk {
  public:
-  struct Whole {
-    std::string start;    // zeros follow
-    uint64_t length = 0;  // of the file
-  };
-  RepairView(Disk* disk, std::map<std::string, Whole> files)
-      : disk_(disk), files_(std::move(files)) {}
+  RepairView(Disk* disk, std::set<std::string> replaced)
+      : disk_(disk), replaced_(std::move(replaced)) {}
 
   Result<std::unique_ptr<File>> Open(const std::string& name, Access access) override;
+  // The names that the disk has.
   Result<std::vector<std::string>> List(const std::string& directory) override {
     return disk_->List(directory);
   }
-  Result<FileInfo> Info(const std::string& name) override { return disk_->Info(name); }
+  Result<FileInfo> Info(const std::string& name) override { return disk_->Info(NameOnDisk(name)); }
   Result<std::string> FilesystemId() override { return disk_->FilesystemId(); }
   Result<std::string> BootId() override { return disk_->BootId(); }
   int64_t Uptime() override { return disk_->Uptime(); }
@@ -41,12 +38,15 @@ class RepairView final : public Disk {
   Status MakeDirectory(const std::string& name, unsigned mode) override;
   Status Link(const std::string& from, const std::string& to) override;
   Status Rename(const std::string& from, const std::string& to) override;
+  Status CopyAccess(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& name) override;
   Status SyncDirectory(const std::string& directory) override;
 
  private:
+  std::string NameOnDisk(const std::string& name) const;
+
   Disk* const disk_;
-  const std::map<std::string, Whole> files_;
+  const std::set<std::string> replaced_;
 };
 
 }  // namespace logcore

@@ -3,30 +3,31 @@
 namespace logcore {
 namespace {
 
-constexpr unsigned kFileMode = 0644;
-constexpr int kMaxSetAside = 1000;  // damaged files of one name
+constexpr unsigned kModeOfNew = 0600;  // until it has the old file's
+constexpr char kExample[] = "config";  // every store has one, which all who read it can read
+constexpr int kMaxSetAside = 1000;     // damaged files of one name
 constexpr std::string_view kIndexSuffix = ".index";
 
-std::string NewName(const std::string& name) {
-  return name + ".repaired";
-}
-
-// An empty file; one that a repair left that was cut short, if there is one.
-Result<std::unique_ptr<File>> MakeEmpty(Disk* disk, const std::string& name, unsigned mode) {
-  Result<std::unique_ptr<File>> file = disk->Create(name, mode);
+// A new file, in the place of one that a repair has left that was cut short.
+Result<std::unique_ptr<File>> Make(Disk* disk, const std::string& name) {
+  Result<std::unique_ptr<File>> file = disk->Create(name, kModeOfNew);
   if (file.has_value() || file.error().code != Code::kExists) return file;
-  ASSIGN_OR_RETURN(std::unique_ptr<File> old, disk->Open(name, Access::kReadWrite));
-  RETURN_IF_ERROR(old->Cut(0));
-  return old;
+  RETURN_IF_ERROR(disk->Remove(name));
+  return disk->Create(name, kModeOfNew);
 }
 
 }  // namespace
 
+std::string NameOfNew(const std::string& name) {
+  return name + ".repaired";
+}
+
 Status Replacements::Create() {
   for (const std::string& name : names_) {
     const Result<Disk::FileInfo> old = disk_->Info(name);
-    ASSIGN_OR_RETURN(const std::unique_ptr<File> file,
-                     MakeEmpty(disk_, NewName(name), old.has_value() ? old->mode : kFileMode));
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> file, Make(disk_, NameOfNew(name)));
+    const std::string example = old.has_value() ? name : kExample;
+    RETURN_IF_ERROR(disk_->CopyAccess(example, NameOfNew(name)));
     RETURN_IF_ERROR(file->Sync());
   }
   return {};
@@ -43,7 +44,7 @@ Status Replacements::Write(const std::string& name, uint64_t offset, std::string
       RETURN_IF_ERROR(other->second->Sync());
       other = open_.erase(other);
     }
-    ASSIGN_OR_RETURN(open_[name], disk_->Open(NewName(name), Access::kReadWrite));
+    ASSIGN_OR_RETURN(open_[name], disk_->Open(NameOfNew(name), Access::kReadWrite));
   }
   return open_[name]->WriteAt(offset, bytes);
 }
@@ -60,9 +61,14 @@ Status Replacements::PutInPlace() {
   for (const std::string& name : names_) RETURN_IF_ERROR(SetAside(name));
   RETURN_IF_ERROR(SyncDirectories());
   for (const std::string& name : names_) {
-    RETURN_IF_ERROR(disk_->Rename(NewName(name), name));
+    RETURN_IF_ERROR(disk_->Rename(NameOfNew(name), name));
   }
   return SyncDirectories();
+}
+
+void Replacements::TakeBack() {
+  open_.clear();
+  for (const std::string& name : names_) static_cast<void>(disk_->Remove(NameOfNew(name)));
 }
 
 Status Replacements::SetAside(const std::string& name) {

@@ -19,18 +19,24 @@
 
 namespace logcore {
 
+// What a new file is called until it is put in place.
+std::string NameOfNew(const std::string& name);
+
 class Replacements {
  public:
   // Of the log's files and `checkpoint`.
   Replacements(Disk* disk, std::set<std::string> names) : disk_(disk), names_(std::move(names)) {}
 
-  // Makes the new files, empty, with the permissions of the old ones.
+  // Makes the new files, empty, with the owners and the permissions of the old ones; of `config`
+  // where there is none.
   Status Create();
   // Does nothing for names that are not to be replaced. The bytes of segments' indexes come one
   // file after the other: only the newest one is kept open.
   Status Write(const std::string& name, uint64_t offset, std::string_view bytes);
   Status Sync();
   Status PutInPlace();
+  // Removes the new files that are not in place: what makes them, or looks at them, has failed.
+  void TakeBack();
 
   // Of all the files that this may be about.
   Status SyncDirectories();

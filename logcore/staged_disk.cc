@@ -199,6 +199,10 @@ Status StagedDisk::Rename(const std::string& from, const std::string& to) {
   return {};
 }
 
+Status StagedDisk::CopyAccess(const std::string& /*from*/, const std::string& to) {
+  return Fail(Code::kInvalid, "change the owner of " + to + ": it cannot be staged");
+}
+
 Status StagedDisk::Remove(const std::string& name) {
   RETURN_IF_ERROR(Info(name));
   changes_.push_back([this, name] { return disk_->Remove(name); });

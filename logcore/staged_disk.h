@@ -36,9 +36,10 @@ class StagedDisk final : public Disk {
   Result<std::unique_ptr<File>> Open(const std::string& name, Access access) override;
   Result<std::unique_ptr<File>> Create(const std::string& name, unsigned mode) override;
   Status MakeDirectory(const std::string& name, unsigned mode) override;  // not staged: kInvalid
-  Status Link(const std::string& from, const std::string& to) override;  // not staged: kInvalid
+  Status Link(const std::string& from, const std::string& to) override;   // not staged: kInvalid
   Status Rename(const std::string& from, const std::string& to) override;
-  Status Remove(const std::string& name) override;  // a file
+  Status CopyAccess(const std::string& from, const std::string& to) override;  // not staged
+  Status Remove(const std::string& name) override;                             // a file
   Result<std::vector<std::string>> List(const std::string& directory) override;
   Status SyncDirectory(const std::string& directory) override;
   Result<FileInfo> Info(const std::string& name) override;

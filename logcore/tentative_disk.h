@@ -38,6 +38,9 @@ class TentativeDisk final : public Disk {
   Status Rename(const std::string& from, const std::string& to) override {
     return disk_->Rename(from, to);
   }
+  Status CopyAccess(const std::string& from, const std::string& to) override {
+    return disk_->CopyAccess(from, to);
+  }
   Status Remove(const std::string& name) override { return disk_->Remove(name); }
   Result<std::vector<std::string>> List(const std::string& directory) override {
     return disk_->List(directory);

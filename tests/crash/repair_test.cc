@@ -1,5 +1,5 @@
 // Repair (logcore/repair.h) of stores on a simulated disk: every file that follows from others,
-// damaged in every way, after every kind of history; and what it refuses, changing nothing.
+// damaged in every way, after every kind of history. repair_refusal_test.cc has what it refuses.
 
 #include "logcore/repair.h"
 
@@ -8,7 +8,9 @@
 
 #include <algorithm>
 
+#include "logcore/lock_file.h"
 #include "logcore/published.h"
+#include "tests/crash/backups.h"
 #include "tests/crash/damage.h"
 #include "tests/crash/rot.h"
 #include "tests/crash/runs.h"
@@ -18,7 +20,6 @@ namespace {
 
 using namespace logcore;
 using testing::ElementsAre;
-using testing::HasSubstr;
 using testing::IsEmpty;
 
 // Damages copies of the world, and repairs them.
@@ -151,128 +152,115 @@ TEST(RepairTest, ACopyIsRepairedAndStaysACopy) {
   CheckGoesOn(world.get());
 }
 
-// ---- Refusals
-
-class RepairRefusalTest : public testing::Test {
- protected:
-  // It says so, and changes nothing.
-  static void Expect(World* world, const std::optional<std::string>& newest,
-                     const std::string& why) {
-    const auto before = AllFiles(*world->disk());
-    const Result<RepairReport> report = RepairStore(world, newest);
-    ASSERT_FALSE(report.has_value());
-    EXPECT_THAT(report.error().message, HasSubstr(why));
-    EXPECT_EQ(AllFiles(*world->disk()), before);
+// A checkpoint that is made again has a later time than any that was published.
+TEST(RepairTest, TheTimeOfACheckpointThatWasLost) {
+  const auto world = OldWorld();
+  const std::string older = NewestNote(world->disk());
+  {
+    const ActorPtr actor = world->Open();
+    *world->clock() += 1000;
+    world->Commit(actor.get(), MakeEntries(1, 5));
+    world->Publish(actor.get());
+    world->Close(actor.get());
   }
-};
+  const int64_t second = *world->clock();
+  *world->clock() -= 5000;
+  Remove(world->disk(), "checkpoint");
+  // The opening that follows publishes once more, so the file is looked at before it.
+  std::string made;
+  world->disk()->Observe([&](const SimOperation& operation) {
+    if (operation.kind == SimKind::kLink || operation.kind == SimKind::kRename) {
+      made = world->disk()->Cached("checkpoint.repaired");
+    }
+  });
+  const Result<RepairReport> report = RepairStore(world.get(), older);
+  world->disk()->Observe(nullptr);
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  SimDisk machine;
+  const auto process = machine.NewProcess();
+  ASSERT_TRUE(process->Create("checkpoint", 0644).value()->WriteAt(0, made).has_value());
+  const auto file = PublishedFile::Open(process.get(), Access::kRead).value();
+  EXPECT_LT(second * kNanoseconds, file->Read()->published.publication.at);
+}
 
-TEST_F(RepairRefusalTest, DamagedFrames) {
-  const auto start = World::Create();
-  for (const History& history : HistoriesOf(*start, 300)) {
-    SCOPED_TRACE(history.name);
-    if (history.name == "power cut") continue;  // Their end is torn, and recovery's.
-    for (const DamageKind& kind : DamageKinds()) {
-      // What it has at its end may be of the commit under way.
-      const bool is_end = kind.what == "lengthened" || kind.what == "cut by a byte";
-      if (is_end && history.name == "killed in a commit") continue;
-      SCOPED_TRACE(kind.what);
-      for (const bool alone : {true, false}) {
-        const auto world = history.world->Clone();
-        kind.happen(world->disk(), "entries/0");
-        if (!alone) world->disk()->RotLength("hashes/0", 1000);
-        Expect(world.get(), std::nullopt, "entries");
+TEST(RepairTest, TheNewFilesHaveThePermissionsOfTheOldOnes) {
+  const auto world = OldWorld();
+  const auto process = world->disk()->NewProcess();
+  ASSERT_TRUE(process->CopyAccess("journal", "hashes/0").has_value());
+  world->disk()->RotLength("hashes/0", 0);
+  Remove(world->disk(), "hashes/1");
+  ASSERT_TRUE(RepairStore(world.get(), std::nullopt).has_value());
+  EXPECT_EQ(process->Info("hashes/0")->mode, 0600u);
+  EXPECT_EQ(process->Info("hashes/1")->mode, 0644u);
+}
+
+// ---- Backups
+
+TEST(RepairBackupTest, WhatARunHasLeftThatWasKilledIsNoDamage) {
+  const Moments moments = GrowTo({300, 700});
+  SimDisk first;
+  MustBackUp(*moments[0], &first);
+  const auto whole = first.Clone();
+  MustBackUp(*moments[1], whole.get());
+  for (uint64_t number = first.operations() + 1; number <= whole->operations(); ++number) {
+    for (const uint64_t seed : {0u, 1u, 2u}) {
+      SCOPED_TRACE(std::to_string(number) + ", cut " + std::to_string(seed));
+      const auto dest = first.Clone();
+      dest->CrashAt(number);
+      EXPECT_THROW(static_cast<void>(RunBackup(moments[1]->disk(), dest.get())), SimCrash);
+      dest->CrashAt(0);
+      if (seed != 0) dest->CutPower(number + seed * 1000);
+      const auto process = dest->NewProcess();
+      const Result<RepairReport> report =
+          Repair(process.get(), {.newest = NewestNote(moments[0]->disk()),
+                                 .clock = [] { return int64_t{1} << 60; },
+                                 .progress = {}});
+      process->Kill();
+      ASSERT_TRUE(report.has_value()) << report.error().message;
+      if (seed == 0) {
+        EXPECT_THAT(report->repaired, IsEmpty());
+      }
+      try {
+        CheckBackup(*dest, {.worlds = {moments[0].get(), moments[1].get()}, .may_be_busy = true},
+                    seed);
+      } catch (const Violation& violation) {
+        FAIL() << violation.what();
       }
     }
   }
 }
 
-TEST_F(RepairRefusalTest, TheEntryIsNamedWhereTheHashesKnowIt) {
-  const auto world = OldWorld();
-  const std::string frames = world->disk()->Cached("entries/0");
-  const char flipped = static_cast<char>(frames[frames.size() - 1] ^ 1);
-  world->disk()->Rot("entries/0", frames.size() - 1, {&flipped, 1});
-  Remove(world->disk(), "entries/0.index");
-  Expect(world.get(), std::nullopt, "entry 299 is not the one that the tree has");
-}
-
-TEST_F(RepairRefusalTest, NoCheckpointAtAll) {
-  const auto world = OldWorld();
-  Remove(world->disk(), "checkpoint");
-  Expect(world.get(), std::nullopt, "--newest");
-}
-
-TEST_F(RepairRefusalTest, ANewerCheckpointWasSeen) {
-  const auto old = OldWorld();
-  const auto newer = NewWorld(*old);
-  const std::string newest = NewestNote(newer->disk());
-  for (const char* lost : {"hashes/0", "checkpoint"}) {
-    const auto world = old->Clone();
-    Remove(world->disk(), lost);
-    Expect(world.get(), newest, "a checkpoint of size 600 was seen");
-  }
-  // The journal and the lock are of the time before, and all else is new.
-  const auto world = newer->Clone();
-  for (const char* name : {"journal", "lock"}) {
-    const std::string bytes = old->disk()->Cached(name);
-    world->disk()->RotLength(name, bytes.size());
-    world->disk()->Rot(name, 0, bytes);
-  }
-  Remove(world->disk(), "checkpoint");
-  Expect(world.get(), newest, "600");
-}
-
-TEST_F(RepairRefusalTest, AFork) {
-  const auto world = OldWorld();
-  const auto fork = World::Create();  // of the same key
-  Grow(fork.get(), 7000, 200);
-  Remove(world->disk(), "hashes/1");
-  Expect(world.get(), NewestNote(fork->disk()), "another log");
-  Expect(world.get(), "rubbish\n", "newest checkpoint");
-}
-
-TEST_F(RepairRefusalTest, WhileItIsOpenForAppending) {
-  const auto world = OldWorld();
-  ActorPtr actor = world->Open();
-  world->Commit(actor.get(), MakeEntries(1, 3));
-  world->disk()->RotLength("hashes/0", 100);
-  Expect(world.get(), std::nullopt, "has it open for appending");
-  actor.reset();
-  EXPECT_TRUE(RepairStore(world.get(), std::nullopt).has_value());
-  CheckGoesOn(world.get());
-}
-
-TEST_F(RepairRefusalTest, NobodyOpensItDuringARepair) {
-  const auto world = OldWorld();
-  Remove(world->disk(), "hashes/1");
-  int asked = 0;
-  world->disk()->Observe([&](const SimOperation& operation) {
-    if (operation.kind != SimKind::kLink) return;
-    const auto other = world->disk()->NewProcess();
-    const auto store = Store::Open(other.get(), Store::Mode::kAppend,
-                                   {.clock = [] { return int64_t{1}; }, .gap_limit = kGapLimit});
-    ASSERT_FALSE(store.has_value());
-    EXPECT_EQ(store.error().code, Code::kBusy);
-    ++asked;
+TEST(RepairBackupTest, NotWhileARunIsUnderWay) {
+  const Moments moments = GrowTo({300, 700});
+  SimDisk dest;
+  MustBackUp(*moments[0], &dest);
+  const auto repair = [&](SimDisk* disk, const std::function<void()>& in_it) {
+    const auto process = disk->NewProcess();
+    return Repair(process.get(), {.newest = {},
+                                  .clock = [] { return int64_t{1} << 60; },
+                                  .progress = [&](uint64_t, uint64_t) { in_it(); }});
+  };
+  int refused = 0;
+  const auto run = dest.Clone();
+  bool inside = false;
+  run->Observe([&](const SimOperation& operation) {
+    if (inside || !run->IsLocked("lock", kBackup)) return;
+    inside = true;
+    const Result<RepairReport> report = repair(run.get(), [] {});
+    EXPECT_EQ(report.error().code, Code::kBusy);
+    ++refused;
+    inside = operation.number % 10 != 0;
   });
-  world->disk()->RotLength("hashes/0", 64);
-  EXPECT_TRUE(RepairStore(world.get(), std::nullopt).has_value());
-  EXPECT_GT(asked, 0);
-}
-
-TEST_F(RepairRefusalTest, WhatCannotBeMadeAgain) {
-  for (const char* name : {"config", "journal", "lock", "format"}) {
-    SCOPED_TRACE(name);
-    const auto world = OldWorld();
-    Remove(world->disk(), name);
-    Remove(world->disk(), "hashes/0");
-    Expect(world.get(), std::nullopt, name);
-  }
-  for (const char* name : {"config", "journal", "lock"}) {
-    const auto world = OldWorld();
-    world->disk()->RotLength(name, 10);
-    Remove(world->disk(), "hashes/0");
-    Expect(world.get(), std::nullopt, name);
-  }
+  EXPECT_TRUE(RunBackup(moments[1]->disk(), run.get()).has_value());
+  EXPECT_LE(1, refused);
+  dest.RotLength("hashes/1", 0);
+  int held = 0;
+  const Result<RepairReport> report =
+      repair(&dest, [&] { held += dest.IsLocked("lock", kBackup) ? 1 : 0; });
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_THAT(report->repaired, ElementsAre("hashes/1"));
+  EXPECT_LE(1, held);
+  CheckDone(dest, *moments[0], 1);
 }
 
 }  // namespace

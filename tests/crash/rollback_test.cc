@@ -7,7 +7,8 @@
 //   - the audit calls nothing sound that does not open;
 //   - a reader gets what was published at one of the two moments, or an error;
 //   - an adoption, shown the older or the newer checkpoint, is refused and has changed no byte, or
-//     the log has all that was acknowledged.
+//     the log has all that was acknowledged;
+//   - so is a repair (logcore/repair.h), shown none or the newer one, or the store opens after it.
 //
 // All files put back at once is the older store, which nobody can tell from inside: left out. So
 // are subsets without files that the older store, once recovered, has with the newer bytes as well.
@@ -25,6 +26,7 @@
 
 #include "logcore/audit.h"
 #include "logcore/published.h"
+#include "logcore/repair.h"
 #include "tests/crash/world.h"
 
 namespace tlogfs_test {
@@ -180,6 +182,8 @@ class RollbackTest : public testing::Test {
     }
     Reads(*state.Clone());
     for (const std::string& newest : {old_note_, new_note_}) Adopts(*state.Clone(), newest);
+    Repairs(*state.Clone(), std::nullopt);
+    Repairs(*state.Clone(), new_note_);
     opened_ += opens ? 1 : 0;
     sound_ += is_sound ? 1 : 0;
   }
@@ -267,15 +271,41 @@ class RollbackTest : public testing::Test {
     EXPECT_TRUE(Opens(world));
   }
 
+  void Repairs(World& world, const std::optional<std::string>& newest) {
+    const Files before = FilesOf(*world.disk());
+    const auto process = world.disk()->NewProcess();
+    const Result<RepairReport> report = Repair(
+        process.get(),
+        {.newest = newest, .clock = [&] { return *world.clock() * kNanoseconds; }, .progress = {}});
+    process->Kill();
+    if (!report.has_value()) {
+      EXPECT_TRUE(FilesOf(*world.disk()) == before)
+          << "a repair has changed something: " << report.error().message;
+      return;
+    }
+    ++repaired_;
+    try {
+      const ActorPtr actor = world.Open(false);
+      world.Publish(actor.get());
+      EXPECT_LE(world.acknowledged(), world.visible());
+      if (report->lost_times == 0) world.CheckFiles();
+      world.CheckAudit();
+    } catch (const Violation& violation) {
+      const std::string what = violation.what();
+      ADD_FAILURE() << "repaired: " << what.substr(0, what.find('\n'));
+    }
+  }
+
   static std::string Newest(SimDisk* disk) {
     const auto process = disk->NewProcess();
     return PublishedFile::Open(process.get(), Access::kRead).value()->Read()->published.note;
   }
 
   void TearDown() override {
-    std::printf("%llu states, %llu of them open, %llu are called sound\n",
+    std::printf("%llu states, %llu of them open, %llu are called sound; %llu repairs\n",
                 static_cast<unsigned long long>(states_), static_cast<unsigned long long>(opened_),
-                static_cast<unsigned long long>(sound_));
+                static_cast<unsigned long long>(sound_),
+                static_cast<unsigned long long>(repaired_));
   }
 
   Files old_;
@@ -284,6 +314,7 @@ class RollbackTest : public testing::Test {
   uint64_t states_ = 0;
   uint64_t opened_ = 0;
   uint64_t sound_ = 0;
+  uint64_t repaired_ = 0;
 };
 
 TEST_F(RollbackTest, EverySubsetOfTheFiles) {

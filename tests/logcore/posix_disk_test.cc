@@ -157,6 +157,36 @@ TEST_F(PosixDiskTest, ModesAreExactLessTheUmask) {
   EXPECT_NE(disk_->Info("all").value().inode, disk_->Info("mine").value().inode);
 }
 
+// The maker of the new file and the umask do not matter.
+TEST_F(PosixDiskTest, CopiesTheAccess) {
+  disk_->Create("old", 0640).value();
+  const std::string old = directory_.path() / "old";
+  const uid_t owner = geteuid() == 0 ? 12345 : geteuid();
+  ASSERT_EQ(chown(old.c_str(), owner, getegid()), 0);
+  const mode_t before = umask(077);
+  disk_->Create("new", 0644).value();
+  EXPECT_TRUE(disk_->CopyAccess("old", "new").has_value());
+  umask(before);
+  struct stat info;
+  ASSERT_EQ(stat((directory_.path() / "new").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, owner);
+  EXPECT_EQ(info.st_mode & 0777u, 0640u);
+  EXPECT_EQ(disk_->CopyAccess("none", "new").error().code, Code::kNotFound);
+  EXPECT_EQ(disk_->CopyAccess("old", "none").error().code, Code::kNotFound);
+  ASSERT_TRUE(disk_->Link("new", "link").has_value());
+  EXPECT_EQ(disk_->CopyAccess("old", "link").error().code, Code::kInvalid);
+  if (geteuid() != 0) return;
+  // Another user may not.
+  ASSERT_EQ(chmod(directory_.path().c_str(), 0777), 0);
+  EXPECT_EQ(RunInChild([&] {
+              if (seteuid(54321) != 0) return 1;
+              disk_->Create("theirs", 0644).value();
+              const Status copied = disk_->CopyAccess("old", "theirs");
+              return !copied.has_value() && copied.error().code == Code::kDenied ? 0 : 2;
+            }),
+            0);
+}
+
 TEST_F(PosixDiskTest, RenamesAndLists) {
   ASSERT_TRUE(disk_->MakeDirectory("entries", 0755).has_value());
   for (const char* name : {"entries/b", "entries/a", "entries/10", "top"}) {

@@ -208,6 +208,40 @@ class RepairTest(harness.PointTest):
         self.assertEqual(done.code, 0, done)
         self.assert_sound(self.store)
 
+    def test_the_new_files_are_their_owners(self):
+        """The user who repairs, and the umask, do not matter."""
+        if os.geteuid() != 0:
+            self.skipTest("only root can repair what is somebody else's")
+        for parent, folders, names in os.walk(self.store):
+            for name in folders + names:
+                os.chown(os.path.join(parent, name), 65534, 65534)
+        os.chmod(self.in_store("hashes/0"), 0o640)
+        empty(self.in_store("hashes/0"))
+        os.remove(self.in_store("times"))
+        done = harness.run(["sh", "-c", 'umask 077; exec "$@"', "sh", harness.PROGRAM, "repair",
+                            self.store])
+        self.assertEqual(done.code, 0, done)
+        for name, mode in (("hashes/0", 0o640), ("times", 0o644)):
+            info = os.stat(self.in_store(name))
+            self.assertEqual((info.st_uid, info.st_gid, info.st_mode & 0o777),
+                             (65534, 65534, mode), name)
+
+    def test_a_partial_rollback_is_not_made_a_second_log(self):
+        """What was not rolled back is evidence, and no damage."""
+        kept = self.files()
+        mount = self.mount(self.store)
+        mount.append(*(b"newer %d" % i for i in range(5)))
+        mount.unmount()
+        for name in ("journal", "lock", "checkpoint", "entries/0", "entries/0.index"):
+            self.put_back(name, kept[name])
+        before = self.files()
+        for newest in ((), ("--newest", self.newest)):
+            done = self.program("repair", self.store, *newest)
+            self.assert_one_line(done)
+            self.assertIn("as if the journal was rolled back", done.err.decode())
+            self.assertEqual(self.files(), before)
+        self.assert_one_line(self.program("mount", self.store, self.point))
+
     def test_a_lost_lock_and_a_lost_journal_as_the_readme_says(self):
         os.remove(self.in_store("lock"))
         for command in (["install", "-m", "600", "/dev/null", self.in_store("lock")],

@@ -102,6 +102,9 @@ class FaultyDisk final : public logcore::Disk {
   logcore::Status Rename(const std::string& from, const std::string& to) override {
     return disk_->Rename(from, to);
   }
+  logcore::Status CopyAccess(const std::string& from, const std::string& to) override {
+    return disk_->CopyAccess(from, to);
+  }
   logcore::Status Remove(const std::string& name) override { return disk_->Remove(name); }
   logcore::Result<std::vector<std::string>> List(const std::string& directory) override {
     return disk_->List(directory);

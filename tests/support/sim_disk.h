@@ -109,6 +109,8 @@ class SimProcess : public logcore::Disk {
   logcore::Status MakeDirectory(const std::string& name, unsigned mode) override;
   logcore::Status Link(const std::string& from, const std::string& to) override;
   logcore::Status Rename(const std::string& from, const std::string& to) override;
+  // Of the permissions alone: there are no owners. No operation of its own.
+  logcore::Status CopyAccess(const std::string& from, const std::string& to) override;
   logcore::Status Remove(const std::string& name) override;
   logcore::Result<std::vector<std::string>> List(const std::string& directory) override;
   logcore::Status SyncDirectory(const std::string& directory) override;

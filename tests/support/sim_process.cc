@@ -304,6 +304,16 @@ Result<logcore::Disk::FileInfo> SimProcess::Info(const std::string& name) {
   return FileInfo{.mode = found.mode, .inode = *inode, .birth = found.birth};
 }
 
+Status SimProcess::CopyAccess(const std::string& from, const std::string& to) {
+  if (state_->dead) return Fail(Code::kIo, "the process is dead");
+  const std::lock_guard lock(machine_->mutex_);
+  const std::optional<uint64_t> source = machine_->Find(from);
+  const std::optional<uint64_t> target = machine_->Find(to);
+  if (!source || !target) return Fail(Code::kNotFound, "access of " + from + " to " + to);
+  machine_->inodes_[*target].mode = machine_->inodes_[*source].mode;
+  return {};
+}
+
 Result<std::string> SimProcess::FilesystemId() {
   if (state_->dead) return Fail(Code::kIo, "the process is dead");
   return std::string("uuid:simulated");
