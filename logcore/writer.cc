@@ -58,6 +58,7 @@ Result<bool> Writer::Run(Disk* disk, OpeningMode mode) {
   outside_length_ = std::min<uint64_t>(outside_length_, (journal_length_ - kRecordsStart) / 8);
   opened_ = opening.head().log;
   recoveries_ = opening.head().recoveries;
+  own_sequence_ = opened_.position.sequence;
   NoteUse(opening.head());
   return true;
 }
@@ -96,7 +97,6 @@ void Writer::NoteUse(const Head& head) {
   const double frames = static_cast<double>(head.log.end.frames_end - head.base_frames_end);
   journal_use_ = std::max(UsedPart(head.base, head.log.position, journal_length_),
                           frames / static_cast<double>(journal_length_ - kRecordsStart));
-  base_seen_ = head.base.sequence;
 }
 
 tl::unexpected<Error> Writer::Poison(Head head, Error why) {
@@ -154,11 +154,11 @@ Result<uint64_t> Writer::TryCommit(std::string* record, std::span<const Hash> le
   }
   while (true) {
     if (stopped_) return tl::unexpected<Error>(Stopped());
-    uint64_t seen = 0;
+    uint64_t base = 0;
     {
       ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
       ASSIGN_OR_RETURN(Head head, HeadForAppend());
-      seen = head.base.sequence;
+      base = head.base.sequence;
       const int64_t time = log_clock_.SecondAfter(head.log.end.time);
       if (kMaxTreeSize - head.log.range.size() < leaf_hashes.size()) {
         return Fail(Code::kTooLarge, "append: the log is full");
@@ -180,7 +180,7 @@ Result<uint64_t> Writer::TryCommit(std::string* record, std::span<const Hash> le
         return WriteRecord(std::move(head), record, append, *offset);
       }
     }
-    RETURN_IF_ERROR(AdvanceBaseFrom(seen));
+    RETURN_IF_ERROR(AdvanceBaseTo(base + 1));
   }
 }
 
@@ -244,6 +244,7 @@ Result<uint64_t> Writer::WriteRecord(Head head, std::string* record, LogAppend a
   head.log = {{header.sequence, offset + header.Length(), offset}, header.mac, *end, range};
   const Status written = WriteHead(lock_.get(), head);
   if (!written.has_value()) return Poison(std::move(head), written.error());
+  own_sequence_ = header.sequence;
   NoteUse(head);
   record->resize(kRecordHeaderLength + header.frames_length);  // as it was given
   return first_index;

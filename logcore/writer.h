@@ -72,7 +72,7 @@ class Writer {
   Result<Published> Publish();
   double JournalUse() const { return journal_use_.load(std::memory_order_relaxed); }
   Status AdvanceBase();
-  // The same, unless another process has done it since this one's last commit.
+  // The same, unless a base, of whichever process, covers this one's last commit.
   Status FreeJournal();
   // After AdvanceBase and Publish, when nothing is appended any more: says in `checkpoint` that all
   // of it is on the disk.
@@ -104,9 +104,9 @@ class Writer {
                      std::string_view record);
   static Error Stopped();
   void NoteUse(const Head& head);
-  // `seen`: the base to advance from; nothing is done if it is another one by now.
-  Status AdvanceBaseFrom(std::optional<uint64_t> seen);
-  Result<bool> BeginAdvance(std::optional<uint64_t> seen, Head* noted);
+  // `sequence`: of a record. Nothing is done if the base covers it by now.
+  Status AdvanceBaseTo(uint64_t sequence);
+  Result<bool> BeginAdvance(uint64_t sequence, Head* noted);
   Result<bool> IsDoubtful();
   Status MarkIncomplete();
   const std::string& Sign(const TreeHead& head);
@@ -144,7 +144,8 @@ class Writer {
   std::string signed_note_;  // of signed_head_; empty: none yet
   std::atomic<bool> stopped_ = false;
   std::atomic<double> journal_use_ = 0;
-  std::atomic<uint64_t> base_seen_ = 0;  // when journal_use_ was noted
+  // The record of this process's last commit; before the first, the newest one of the opening.
+  std::atomic<uint64_t> own_sequence_ = 0;
 };
 
 }  // namespace logcore

@@ -1,5 +1,7 @@
 // The part of Writer that frees the journal: makes the log's files durable, and says so.
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -10,20 +12,20 @@
 namespace logcore {
 
 Status Writer::AdvanceBase() {
-  return AdvanceBaseFrom(std::nullopt);
+  return AdvanceBaseTo(UINT64_MAX);
 }
 
 Status Writer::FreeJournal() {
-  return AdvanceBaseFrom(base_seen_);
+  return AdvanceBaseTo(own_sequence_);
 }
 
-Status Writer::AdvanceBaseFrom(std::optional<uint64_t> seen) {
+Status Writer::AdvanceBaseTo(uint64_t sequence) {
   ASSIGN_OR_RETURN(const auto held_base, Held::Take(&base_mutex_, lock_.get(), kBase));
   Base base{.key = mac_key_, .journal_length = journal_length_, .state = {}, .blocks = {}};
   Head noted;
   Status status;
   do {
-    ASSIGN_OR_RETURN(const bool needed, BeginAdvance(seen, &noted));
+    ASSIGN_OR_RETURN(const bool needed, BeginAdvance(sequence, &noted));
     if (!needed) return {};
     status = files_->Sync(noted.base_size, noted.log.end.size);
     if (!status.has_value()) break;
@@ -58,12 +60,11 @@ Status Writer::AdvanceBaseFrom(std::optional<uint64_t> seen) {
 }
 
 // Says in the head that the base is being advanced, and notes it. False: there is no need.
-Result<bool> Writer::BeginAdvance(std::optional<uint64_t> seen, Head* noted) {
+Result<bool> Writer::BeginAdvance(uint64_t sequence, Head* noted) {
   ASSIGN_OR_RETURN(const auto held, Held::Take(&commit_mutex_, lock_.get(), kCommit));
   ASSIGN_OR_RETURN(*noted, HeadForAppend());
   if (noted->advancing || noted->doubtful) RETURN_IF_ERROR(RecoverFromBase(noted));
-  if (noted->base.sequence == noted->log.position.sequence ||
-      (seen && *seen != noted->base.sequence)) {
+  if (std::min(sequence, noted->log.position.sequence) <= noted->base.sequence) {
     NoteUse(*noted);
     return false;
   }

@@ -58,6 +58,29 @@ TEST_F(RestTest, ARestingLogIsMadeDurableOnceAndThenLeftAlone) {
   EXPECT_EQ(bases_, 2);  // There was nothing left to do.
 }
 
+// Another process notes the end of the log, this one appends, then the other one's base is written:
+// it does not cover what this one has to free.
+TEST_F(RestTest, ABaseThatDoesNotCoverAProcesssLastCommitLeavesItsJournalToBeFreed) {
+  const auto disk = OpenPosixDisk(directory_.path()).value();
+  const auto here = Store::Open(disk.get(), Store::Mode::kAppend, options_).value();
+  const auto commit = [](Store* store) {
+    Batch batch;
+    batch.Append(Entry("entry").frames, 1);
+    return store->Commit(&batch).has_value();
+  };
+  ASSERT_TRUE(commit(store_.get()));
+  bool committed = false;
+  faults_.Set([&](const std::string& operation, const std::string& name) -> Status {
+    if (operation == "sync" && name == "hashes/0" && !committed) committed = commit(here.get());
+    return {};
+  });
+  ASSERT_TRUE(store_->FreeJournal().has_value());
+  ASSERT_TRUE(committed);
+  EXPECT_GT(here->JournalUse(), 0);
+  ASSERT_TRUE(here->FreeJournal().has_value());
+  EXPECT_EQ(here->JournalUse(), 0);
+}
+
 TEST_F(RestTest, WhileAppendsFollowEachOtherTheJournalAloneIsSynced) {
   const auto sequencer = Sequencer::Start(store_.get(), {});
   auto last = std::chrono::steady_clock::now();

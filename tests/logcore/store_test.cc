@@ -214,9 +214,9 @@ TEST_F(StoreTest, TheJournalIsFreedOnceForAllWhoUseIt) {
   ASSERT_TRUE(b->FreeJournal().has_value());
   EXPECT_EQ(bases(), before);
   EXPECT_EQ(b->JournalUse(), a->JournalUse());
-  ASSERT_TRUE(b->FreeJournal().has_value());
+  ASSERT_TRUE(a->FreeJournal().has_value());
   EXPECT_NE(bases(), before);
-  EXPECT_EQ(b->JournalUse(), 0);
+  EXPECT_EQ(a->JournalUse(), 0);
   ASSERT_EQ(a->Publish().value(), 30u);
   ExpectSound();
 }
