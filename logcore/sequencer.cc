@@ -7,6 +7,7 @@
 #include <mutex>
 #include <new>
 #include <optional>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -39,9 +40,13 @@ class Sequencer::Impl {
     const Ticket ticket = ++newest_;
     if (stopped_) {
       const Error error = *stopped_;
-      const Calls done = NoteProcessedLocked();
+      refused_.insert(ticket);
       lock.unlock();
       if (submission.on_durable) submission.on_durable(tl::unexpected<Error>(error));
+      lock.lock();
+      refused_.erase(ticket);
+      const Calls done = NoteProcessedLocked();
+      lock.unlock();
       Call(done);
       return ticket;
     }
@@ -175,8 +180,13 @@ class Sequencer::Impl {
     return std::exchange(room_waiters_, {});
   }
 
-  // The oldest ticket of which it is not known what became of it.
+  // The oldest ticket of which it is not known what became of it, or not yet said.
   Ticket FirstUnknownLocked() const {
+    const Ticket first = FirstTakenInLocked();
+    return refused_.empty() ? first : std::min(first, *refused_.begin());
+  }
+  // The same of those that were taken in.
+  Ticket FirstTakenInLocked() const {
     if (committing_) return first_committing_;
     if (next_ != Next::kQueued) return first_prepared_;
     return queue_.empty() ? newest_ + 1 : queue_.front().ticket;
@@ -357,6 +367,7 @@ class Sequencer::Impl {
   Ticket first_prepared_ = 0;  // of the next batch, if it is prepared or being so
   bool stopping_ = false;
   std::optional<Error> stopped_;  // what new submissions are told
+  std::set<Ticket> refused_;      // that are being told
   Calls room_waiters_;
   std::multimap<Ticket, std::function<void()>> durable_waiters_;
   std::unique_ptr<Work> work_now_ = std::make_unique<Work>();  // of who commits

@@ -71,6 +71,33 @@ TEST_F(SequencerErrorTest, AFailedSyncStopsTheLogAndAnswersAllWhoWait) {
   EXPECT_TRUE(called);
 }
 
+// Who waits for a ticket that is being refused by another thread hears of it after its owner.
+TEST_F(SequencerErrorTest, ARefusalIsKnownOnceItWasSaid) {
+  const auto sequencer = Sequencer::Start(store_.get(), {});
+  sequencer->Stop();
+  std::promise<void> refusing;
+  std::promise<void> may_go_on;
+  std::atomic<bool> said = false;
+  std::thread owner([&] {
+    Submission submission = Entry("late");
+    submission.on_durable = [&](const Result<Appended>& appended) {
+      EXPECT_FALSE(appended.has_value());
+      refusing.set_value();
+      may_go_on.get_future().wait();
+      said = true;
+    };
+    sequencer->Queue(std::move(submission));
+  });
+  refusing.get_future().wait();
+  EXPECT_FALSE(sequencer->Idle());
+  std::promise<bool> known;
+  sequencer->WhenDurable(sequencer->Newest(), [&] { known.set_value(said); });
+  may_go_on.set_value();
+  EXPECT_TRUE(known.get_future().get());
+  owner.join();
+  EXPECT_TRUE(sequencer->Idle());
+}
+
 // All who wait in one group hear of its failure, and so does who commits.
 TEST_F(SequencerErrorTest, AFailedSyncAnswersAWholeGroup) {
   std::promise<void> syncing;
