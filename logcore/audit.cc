@@ -118,11 +118,12 @@ class Auditor {
       Damaged("checkpoint", checkpoint.error().message);
       return {};
     }
-    // As they are: a slot that is torn is told, although an opening mends it.
+    // As they are: a slot that is torn is told, although an opening mends it. In a backup only the
+    // newest slot counts.
     Status slots;
-    for (int i = 0; i < kAttempts && !is_backup_; ++i) {  // In a backup only the newest one counts.
+    for (int i = 0; i < kAttempts; ++i) {
       ASSIGN_OR_RETURN(const auto present, PublishedFile::Open(disk_, Access::kRead));
-      slots = present->CheckBothSlots();
+      slots = is_backup_ ? present->CheckLength() : present->CheckBothSlots();
       if (slots.has_value() || slots.error().code != Code::kCorrupt) break;
     }
     RETURN_IF_ERROR(Judge(slots));

@@ -34,8 +34,10 @@ struct Damage {
 };
 
 struct AuditReport {
-  TreeHead head;                // of the newest checkpoint, where one could be read
-  uint64_t unpublished = 0;     // entries after it that are acknowledged; they are audited, too
+  TreeHead head;  // of the newest checkpoint, where one could be read
+  // Entries after it that are acknowledged; or, in a backup, that a run which was cut short had not
+  // come to publish. They are audited, too.
+  uint64_t unpublished = 0;
   std::vector<Damage> damages;  // the first of each file; empty: the store is sound
   // The machine went down while it was written, and nobody has opened it for appending since. A
   // torn slot of `checkpoint` is then what an opening mends; so may be the rest that looks like

@@ -131,12 +131,14 @@ class Copy {
         snapshot_(std::move(snapshot)),
         dest_(dest),
         older_(older),
-        offset_(older.end.frames_end) {}
+        offset_(older.end.frames_end),
+        time_rows_(older.end.time_rows) {}
 
-  // Step 1 of backup.h: everything but the blocks in which the older backup ends, and `times`.
+  // Step 1 of backup.h: everything but the blocks in which the older backup ends.
   Status CopyBlocks(const std::function<void(uint64_t done, uint64_t total)>& progress) {
     RETURN_IF_ERROR(CopyHashes());
     RETURN_IF_ERROR(CopyEntries(progress));
+    RETURN_IF_ERROR(CopyTimes());
     return Of(kTheBackup, dest_->SyncDirectory("entries"));
   }
   // Step 3: the rest. Returns what the backup then holds.
@@ -146,9 +148,8 @@ class Copy {
     state.position.sequence += 1;
     state.end = {.size = snapshot_->size(),
                  .frames_end = snapshot_->published().frames_end,
-                 .time_rows = older_.end.time_rows,
+                 .time_rows = time_rows_,
                  .time = snapshot_->size() == 0 ? 0 : snapshot_->published().time};
-    RETURN_IF_ERROR(CopyTimes(&state.end.time_rows));
     const auto reader = [this](int height, uint64_t index) {
       return snapshot_->Node(height, index);
     };
@@ -249,26 +250,27 @@ class Copy {
   }
 
   // The rows after the older backup's that say something of an entry below the new size.
-  Status CopyTimes(uint64_t* count) {
+  Status CopyTimes() {
     ASSIGN_OR_RETURN(const std::unique_ptr<File> from,
                      Of(kTheStore, source_->Open(kTimesName, Access::kRead)));
     ASSIGN_OR_RETURN(std::unique_ptr<File> to,
                      Of(kTheBackup, dest_->Open(kTimesName, Access::kReadWrite)));
-    GrowingFile file(std::move(to), *count * kTimeRowLength);
+    GrowingFile file(std::move(to), time_rows_ * kTimeRowLength);
     std::optional<TimeRow> last;
-    if (*count != 0) {
-      ASSIGN_OR_RETURN(last, Of(kTheStore, ReadTimeRow(*from, *count - 1)));
+    if (time_rows_ != 0) {
+      ASSIGN_OR_RETURN(last, Of(kTheStore, ReadTimeRow(*from, time_rows_ - 1)));
     }
     while (true) {
       ASSIGN_OR_RETURN(const std::optional<TimeRow> row,
-                       Of(kTheStore, ReadTimeAfter(*from, *count, last)));
+                       Of(kTheStore, ReadTimeAfter(*from, time_rows_, last)));
       if (!row) break;
       RETURN_IF_ERROR(Of(kTheBackup, file.Append(EncodeTimeRow(*row))));
       last = row;
-      *count += 1;
+      time_rows_ += 1;
     }
     RETURN_IF_ERROR(Of(kTheBackup, file.Flush()));
-    return Of(kTheBackup, file.Join());
+    joints_.push_back(std::move(file));
+    return {};
   }
 
   // Row `number`, which follows `last`; nothing if that is the newest entry's.
@@ -293,28 +295,27 @@ class Copy {
   const std::shared_ptr<const Snapshot> snapshot_;
   Disk* const dest_;
   const LogState& older_;
-  uint64_t offset_;  // global, of the next frame
+  uint64_t offset_;     // global, of the next frame
+  uint64_t time_rows_;  // so many are in the backup, or copied
   std::unique_ptr<GrowingFile> frames_;
   std::unique_ptr<GrowingFile> index_;
   std::vector<GrowingFile> joints_;
 };
 
+// Whether a backup does without the key, if this is why the store's cannot be read.
+bool IsOfKeyAlone(Code code) {
+  return code == Code::kDenied || code == Code::kNotFound || code == Code::kCorrupt ||
+         code == Code::kInvalid;
+}
+
 // Why there is none in `dest`, if so.
-Result<std::optional<Error>> CopyKey(Disk* source, Disk* dest, const StoreConfig& config) {
-  const Result<SignerKey> key = ReadStoreKey(source, config);
+Result<std::optional<Error>> CopyKey(Result<SignerKey> key, Disk* dest, const StoreConfig& config) {
   const Result<SignerKey> present = ReadStoreKey(dest, config);
-  std::optional<Error> none;
-  if (!present.has_value() && present.error().code == Code::kIo) {
-    return Within(kTheBackup, present.error());
-  }
-  if (key.has_value()) {
-    if (!present.has_value()) RETURN_IF_ERROR(Of(kTheBackup, WriteStoreKey(dest, *key)));
-    return none;
-  }
-  const Code code = key.error().code;
-  if (code != Code::kDenied && code != Code::kNotFound) return Within(kTheStore, key.error());
-  if (!present.has_value()) none = key.error();
-  return none;
+  if (present.has_value()) return std::optional<Error>();
+  if (present.error().code == Code::kIo) return Within(kTheBackup, present.error());
+  if (!key.has_value()) return std::optional<Error>(key.error());
+  RETURN_IF_ERROR(Of(kTheBackup, WriteStoreKey(dest, *key)));
+  return std::optional<Error>();
 }
 
 // The base of `dest`: that of the older backup, or of an empty log.
@@ -343,13 +344,7 @@ Status CopyNew(Disk* source, const std::shared_ptr<const Snapshot>& snapshot, Di
                const std::function<void(uint64_t done, uint64_t total)>& progress) {
   const LogState older = base.state;
   Copy copy(source, snapshot, dest, older);
-  const Status copied = copy.CopyBlocks(progress);
-  if (!copied.has_value()) {
-    if (copied.error().code == Code::kNoSpace && has_older) {
-      static_cast<void>(SettleBackup(dest));  // The error is what is to be told.
-    }
-    return copied;
-  }
+  RETURN_IF_ERROR(copy.CopyBlocks(progress));
   if (has_older) RETURN_IF_ERROR(Of(kTheBackup, MarkBackupUnfinished(dest)));
   ASSIGN_OR_RETURN(base.state, copy.Join());
   ASSIGN_OR_RETURN(const std::unique_ptr<LogFiles> files,
@@ -357,6 +352,17 @@ Status CopyNew(Disk* source, const std::shared_ptr<const Snapshot>& snapshot, Di
   RETURN_IF_ERROR(Of(kTheBackup, CheckBackupEnds(*files, base.state)));
   ASSIGN_OR_RETURN(base.blocks, Of(kTheBackup, files->PartialBlocks(base.state.end)));
   return Of(kTheBackup, WriteBackupBase(dest, base));
+}
+
+// Makes of `dest`, which has what `base` says, the backup of `snapshot`.
+Status Update(Disk* source, const std::shared_ptr<const Snapshot>& snapshot, Disk* dest,
+              bool has_older, const Base& base,
+              const std::function<void(uint64_t done, uint64_t total)>& progress) {
+  if (!has_older || base.state.end.size != snapshot->size()) {
+    RETURN_IF_ERROR(CopyNew(source, snapshot, dest, has_older, base, progress));
+  }
+  RETURN_IF_ERROR(Of(kTheBackup, MarkBackupComplete(dest, snapshot->published())));
+  return Of(kTheBackup, has_older ? dest->SyncDirectory("") : WriteStoreFormat(dest));
 }
 
 }  // namespace
@@ -369,22 +375,24 @@ Result<BackupReport> Backup(Disk* source, Disk* dest,
   // Before anything is changed; and again when nobody else can change it.
   ASSIGN_OR_RETURN(Destination destination, Of(kTheBackup, Recognize(dest, store->config())));
   if (destination == Destination::kOlder) RETURN_IF_ERROR(ReadOlder(dest, *snapshot));
+  Result<SignerKey> key = ReadStoreKey(source, store->config());
+  if (!key.has_value() && !IsOfKeyAlone(key.error().code)) return Within(kTheStore, key.error());
   ASSIGN_OR_RETURN(const std::unique_ptr<BackupLock> alone, Of(kTheBackup, BackupLock::Take(dest)));
   ASSIGN_OR_RETURN(destination, Of(kTheBackup, Recognize(dest, store->config())));
   ASSIGN_OR_RETURN(snapshot, Of(kTheStore, store->Latest()));
 
-  ASSIGN_OR_RETURN(Base base, Begin(source, store->config(), *snapshot, dest, destination));
+  ASSIGN_OR_RETURN(const Base base, Begin(source, store->config(), *snapshot, dest, destination));
   BackupReport report;
   report.head = snapshot->published().head;
   report.new_entries = report.head.size - base.state.end.size;
-  ASSIGN_OR_RETURN(report.no_key, CopyKey(source, dest, store->config()));
+  ASSIGN_OR_RETURN(report.no_key, CopyKey(std::move(key), dest, store->config()));
   const bool has_older = destination == Destination::kOlder;
-  if (!has_older || report.new_entries != 0) {
-    RETURN_IF_ERROR(CopyNew(source, snapshot, dest, has_older, std::move(base), progress));
+  const Status updated = Update(source, snapshot, dest, has_older, base, progress);
+  if (updated.has_value()) return report;
+  if (updated.error().code == Code::kNoSpace && has_older) {
+    static_cast<void>(RetractBackup(dest, base));  // The error is what is to be told.
   }
-  RETURN_IF_ERROR(Of(kTheBackup, MarkBackupComplete(dest, snapshot->published())));
-  RETURN_IF_ERROR(Of(kTheBackup, has_older ? dest->SyncDirectory("") : WriteStoreFormat(dest)));
-  return report;
+  return tl::unexpected<Error>(updated.error());
 }
 
 }  // namespace logcore

@@ -8,7 +8,7 @@
 //
 //   1. the new bytes -> the files, after the block that the older backup ends in; synced
 //   2. checkpoint := unfinished, both slots, each synced
-//   3. what comes into that block, and the rows of times; synced. The base slot keeps the old bytes
+//   3. what comes into that block; synced. The base slot keeps the old bytes
 //   4. the other base slot := the new end; synced
 //   5. checkpoint := the new one, complete, as in 2
 //
@@ -34,15 +34,17 @@ namespace logcore {
 struct BackupReport {
   TreeHead head;             // of the backup now
   uint64_t new_entries = 0;  // since the older one
-  // Why the signing key is not in it: who may back up need not be allowed to read it. An adoption
-  // needs it.
+  // Why the signing key is not in it: who may back up need not be allowed to read it, or it is
+  // damaged. An adoption needs it.
   std::optional<Error> no_key;
 };
 
 // Refuses a `dest` that is neither empty nor a backup of this log (kExists), or that is newer than
-// the source or a fork of it (kInvalid), and changes nothing. After kNoSpace the older backup is as
-// it was, and the room that the new one took is given back. While another run goes into `dest`, it
-// waits. `progress` (of entries) may be empty.
+// the source or a fork of it (kInvalid), and changes nothing. Room is taken in step 1, in all steps
+// where a filesystem never writes in place. After kNoSpace the older backup is as it was, and the
+// room that the new one took is given back, if the disk lets itself be written for that; or the new
+// one is there, if readers may have seen it. While another run goes into `dest`, it waits.
+// `progress` (of entries) may be empty.
 Result<BackupReport> Backup(Disk* source, Disk* dest,
                             const std::function<void(uint64_t done, uint64_t total)>& progress);
 

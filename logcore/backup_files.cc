@@ -11,24 +11,6 @@
 namespace logcore {
 namespace {
 
-std::string BaseSlot(const Base& base) {
-  std::string bytes = EncodeBase(base);
-  bytes.resize(kBaseSlotLength, '\0');  // Nothing of a longer one is left after it.
-  return bytes;
-}
-
-// The number of the slot that holds `base`; nothing if none does.
-Result<std::optional<uint64_t>> FindBaseSlot(const File& journal, const Base& base) {
-  for (uint64_t i = 0; i < 2; ++i) {
-    std::string slot(kBaseSlotLength, '\0');
-    ASSIGN_OR_RETURN(const size_t length,
-                     journal.ReadAt(i * kBaseSlotLength, slot.data(), slot.size()));
-    slot.resize(length);
-    if (DecodeBase(slot) == base) return std::optional<uint64_t>(i);
-  }
-  return std::optional<uint64_t>();
-}
-
 Result<std::unique_ptr<File>> MakeEmpty(Disk* disk, const std::string& name, unsigned mode) {
   ASSIGN_OR_RETURN(std::unique_ptr<File> file, MakeBackupFile(disk, name, mode));
   RETURN_IF_ERROR(file->Cut(0));
@@ -61,6 +43,7 @@ Result<BackupState> ReadBackup(Disk* disk) {
   ASSIGN_OR_RETURN(state.base, ReadBase(*journal, std::nullopt));
   ASSIGN_OR_RETURN(const std::unique_ptr<PublishedFile> published,
                    PublishedFile::Open(disk, Access::kRead));
+  RETURN_IF_ERROR(published->CheckLength());
   Result<PublishedFile::Slot> newest = published->Read();
   if (!newest.has_value()) {
     if (newest.error().code != Code::kCorrupt) return tl::unexpected<Error>(newest.error());
@@ -141,14 +124,7 @@ Status MarkBackupUnfinished(Disk* disk) {
 
 Status WriteBackupBase(Disk* disk, const Base& base) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk->Open("journal", Access::kReadWrite));
-  uint64_t slot = 0;
-  if (base.state.position.sequence != 1) {  // There is an older backup.
-    ASSIGN_OR_RETURN(const Base older, ReadBase(*journal, std::nullopt));
-    ASSIGN_OR_RETURN(const std::optional<uint64_t> holds, FindBaseSlot(*journal, older));
-    slot = holds == 0u ? 1 : 0;
-  }
-  RETURN_IF_ERROR(journal->WriteAt(slot * kBaseSlotLength, BaseSlot(base)));
-  return journal->Sync();
+  return WriteBase(journal.get(), base, base.state.position.sequence - 1);
 }
 
 // In both slots: if one is damaged, readers find the same backup by the other.
@@ -166,17 +142,12 @@ Status MarkBackupComplete(Disk* disk, Published published) {
 }
 
 // A base that is newer than what is published may be in the page cache alone, if its sync failed.
-// It is written again where it is: torn, it leaves the one in the other slot.
+// It is written again where it is: torn, it leaves the older one in the other slot.
 Status SettleBackup(Disk* disk) {
   RETURN_IF_ERROR(MarkBackupUnfinished(disk));
   ASSIGN_OR_RETURN(BackupState state, ReadBackup(disk));
   const LogState& log = state.base.state;
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk->Open("journal", Access::kReadWrite));
-  if (!state.is_published) {
-    ASSIGN_OR_RETURN(const std::optional<uint64_t> slot, FindBaseSlot(*journal, state.base));
-    RETURN_IF_ERROR(journal->WriteAt(slot.value_or(0) * kBaseSlotLength, BaseSlot(state.base)));
-    RETURN_IF_ERROR(journal->Sync());
-  }
+  if (!state.is_published) RETURN_IF_ERROR(WriteBackupBase(disk, state.base));
   ASSIGN_OR_RETURN(const std::unique_ptr<LogFiles> files, LogFiles::Open(disk, Access::kReadWrite));
   // Written even if they are right: they may be so in the page cache alone.
   RETURN_IF_ERROR(files->WriteBlocks(state.base.blocks));
@@ -184,6 +155,18 @@ Status SettleBackup(Disk* disk) {
   RETURN_IF_ERROR(CheckBackupEnds(*files, log));
   if (!state.is_published) return {};
   return MarkBackupComplete(disk, std::move(state.newest->published));
+}
+
+// The base of the new one may be there, even on the disk; but nobody knows of that before it is in
+// `checkpoint`.
+Status RetractBackup(Disk* disk, const Base& older) {
+  ASSIGN_OR_RETURN(const BackupState state, ReadBackup(disk));
+  if (state.base != older && !state.is_published) {
+    ASSIGN_OR_RETURN(const std::unique_ptr<File> journal,
+                     disk->Open("journal", Access::kReadWrite));
+    RETURN_IF_ERROR(EraseOtherBase(journal.get(), older));
+  }
+  return SettleBackup(disk);
 }
 
 Status PrepareAdoption(Disk* disk) {

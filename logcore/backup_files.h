@@ -1,6 +1,6 @@
-// The files of a backup: a store whose home is nowhere (store.h), so that nobody writes into it but
-// `tlogfs backup` (backup.h), until it is adopted. They differ from those of any store (journal.h,
-// published.h, log_files.h) in this:
+// The files of a backup: a store whose home is nowhere (store_config.h), so that nobody writes into
+// it but `tlogfs backup` (backup.h), until it is adopted. They differ from those of any store
+// (journal.h, published.h, log_files.h) in this:
 //
 //   journal     base slots that say how far the backup goes. There are no records, and there is no
 //               room for any but a hole in the file: an adoption fills it with zeros
@@ -67,12 +67,16 @@ Status CheckBackupEnds(const LogFiles& files, const LogState& state);
 Status CreateBackupFiles(Disk* disk, uint64_t journal_length);
 // To be called before anything is written into a block that the backup's files end in.
 Status MarkBackupUnfinished(Disk* disk);
-// Says that the backup goes as far as `base`: into the slot that does not hold the newest one.
+// Says that the backup goes as far as `base`, which follows the older backup's: that one stays in
+// the other slot.
 Status WriteBackupBase(Disk* disk, const Base& base);
 // Says that all of it is there.
 Status MarkBackupComplete(Disk* disk, Published published);
 // After a run that was cut short: brings back what the files ended in, and cuts off the rest.
 Status SettleBackup(Disk* disk);
+// After a run into the backup of `older` that found no room: brings that back, and gives back what
+// the new one took. If readers may have seen the new one, that is what it settles.
+Status RetractBackup(Disk* disk, const Base& older);
 // Makes of a backup what is a store in all but its home, and the room of its journal.
 Status PrepareAdoption(Disk* disk);
 // Fills the journal's hole with zeros, which changes no byte that anybody reads.

@@ -10,7 +10,7 @@ constexpr size_t kPiece = 2 << 20;
 }  // namespace
 
 Status GrowingFile::Append(std::string_view bytes) {
-  const size_t room = BlockUp(joint_offset_) - joint_offset_ - joint_.size();
+  const size_t room = RoundUpToBlock(joint_offset_) - joint_offset_ - joint_.size();
   joint_.append(bytes.substr(0, room));
   bytes.remove_prefix(std::min(room, bytes.size()));
   while (!bytes.empty()) {

@@ -22,7 +22,7 @@ class GrowingFile {
  public:
   // To be appended to from `end` on, whatever an earlier try has left there.
   GrowingFile(std::unique_ptr<File> file, uint64_t end)
-      : file_(std::move(file)), joint_offset_(end), place_(BlockUp(end)) {}
+      : file_(std::move(file)), joint_offset_(end), place_(RoundUpToBlock(end)) {}
 
   // In large pieces, past the page cache.
   Status Append(std::string_view bytes);
@@ -35,9 +35,6 @@ class GrowingFile {
   Status Join();
 
  private:
-  static uint64_t BlockUp(uint64_t offset) {
-    return (offset + kBlockLength - 1) / kBlockLength * kBlockLength;
-  }
   Status WriteOut();
   Status EndAt(uint64_t end);
 

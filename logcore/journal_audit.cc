@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "logcore/backup_files.h"
 #include "logcore/journal_reader.h"
 #include "logcore/lock_file.h"
 #include "logcore/opening.h"
@@ -99,6 +100,7 @@ Result<bool> IsAtRest(Disk* disk, const JournalAuditOptions& options) {
 Result<CommittedLog> RehearseOpening(Disk* disk, const JournalAuditOptions& options) {
   CommittedLog log{std::make_unique<StagedDisk>(disk, Access::kRead), {}};
   Disk* const view = log.disk.get();
+  if (options.is_backup) RETURN_IF_ERROR(PrepareAdoption(view));
   ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, view->Open("journal", Access::kReadWrite));
   ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, view->Open("lock", Access::kReadWrite));
   ASSIGN_OR_RETURN(const std::unique_ptr<LogFiles> files,
@@ -112,7 +114,7 @@ Result<CommittedLog> RehearseOpening(Disk* disk, const JournalAuditOptions& opti
 }
 
 Result<CommittedLog> RehearseMending(Disk* disk, const JournalAuditOptions& options) {
-  for (int i = 0; i < kAttempts && !options.is_backup; ++i) {
+  for (int i = 0; i < kAttempts; ++i) {
     ASSIGN_OR_RETURN(const bool is_at_rest, IsAtRest(disk, options));
     if (is_at_rest) break;
     Result<CommittedLog> log = RehearseOpening(disk, options);
@@ -145,7 +147,7 @@ Result<CommittedLog> CheckJournal(Disk* disk, const LogFiles& files,
       status = CheckComplete(slot, state);
       if (status.has_value() && !options.is_backup) status = CheckHead(*lock, boot_id, slot, state);
     }
-    if (status.has_value() && options.has_sound_entries && !options.is_backup) {
+    if (status.has_value() && options.has_sound_entries) {
       Result<CommittedLog> log = RehearseOpening(disk, options);
       if (log.has_value()) return log;
       status = tl::unexpected<Error>(std::move(log).error());

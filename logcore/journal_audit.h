@@ -1,9 +1,10 @@
 // The audit (audit.h) of the writer's own files, `journal` and `lock` (journal.h): both base slots,
 // the chain from the base to beyond the published size; that the log's files, the checkpoint and
 // the head are of the same time, so that none of them was rolled back alone; and that the store
-// opens for appending: an opening is rehearsed.
+// opens for appending, or the backup can be adopted: that is rehearsed.
 //
-// One thread. Tested by tests/logcore/audit_test.cc, tests/crash/rot_test.cc and rollback_test.cc.
+// One thread. Tested by tests/logcore/audit_test.cc and backup_audit_test.cc, and by
+// tests/crash/rot_test.cc and rollback_test.cc.
 
 #ifndef LOGCORE_JOURNAL_AUDIT_H_
 #define LOGCORE_JOURNAL_AUDIT_H_
@@ -25,23 +26,25 @@ struct JournalAuditOptions {
   bool has_sound_entries = true;  // Only then is the published root compared.
   bool is_at_home = true;         // Else `lock` may have been copied at another time.
   // A backup (backup_files.h) has no head, its files may go on, and of its base slots only the
-  // newest counts. What adopting it would give is not rehearsed.
+  // newest counts. What is rehearsed is its adoption.
   bool is_backup = false;
   uint64_t gap_limit = kNoGapLimit;
 };
 
-// The log with all that is acknowledged, as an opening would leave it.
+// The log with all that is acknowledged, as an opening would leave it; in a backup, with all that
+// an adoption would take, which a run that was cut short may not have published.
 struct CommittedLog {
   std::unique_ptr<StagedDisk> disk;  // can be null
   LogState state;
 };
 
-// What an opening would leave; its error, if it would refuse. Of the options only `is_at_home` and
-// `gap_limit` count. To be called while nobody appends.
+// What an opening of a store, or an adoption of a backup, would leave; its error, if it would refuse.
+// Of the options only `is_at_home`, `is_backup` and `gap_limit` count. To be called while nobody
+// appends.
 Result<CommittedLog> RehearseOpening(Disk* disk, const JournalAuditOptions& options);
 
-// What an opening would make of a store that its last writer did not leave at rest: it died, or the
-// machine went down. Null where there is nothing to mend, or it cannot be mended.
+// The same, where the last writer did not leave the store at rest: it died, or the machine went
+// down. Null where there is nothing to mend, or it cannot be mended.
 Result<CommittedLog> RehearseMending(Disk* disk, const JournalAuditOptions& options);
 
 // The first damage there is: kCorrupt or kNotFound, with the file's name. A store that is being

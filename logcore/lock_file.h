@@ -53,8 +53,9 @@ class Held {
   const int which_;
 };
 
-// Those of a commit, a base and a publication, and kOpened, shared: no other process changes the
-// store meanwhile. kBusy if it is being repaired.
+// Those of a commit, a base and a publication, and kOpened, shared: no other process appends to the
+// store or repairs it meanwhile. A run of a backup does not ask for them, but for kBackup alone.
+// kBusy if it is being repaired.
 class AllHeld {
  public:
   static Result<std::unique_ptr<AllHeld>> Take(Disk* disk);

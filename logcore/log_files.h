@@ -13,8 +13,8 @@
 // Text offsets are those of the file `log`, in which each entry stands with a newline after it: a
 // frame's 2-byte length becomes one newline, so the text offset of entry i is its frame offset - i.
 //
-// Threads: reading from any; Reserve, Write, Sync by the holder of the commit lock (store.h). At
-// most kMaxOpenSegments segments are kept open. Tested by tests/logcore/log_files_test.cc and
+// Threads: reading from any; Reserve, Write, Sync by the holder of the commit lock (lock_file.h).
+// At most kMaxOpenSegments segments are kept open. Tested by tests/logcore/log_files_test.cc and
 // log_files_outside_test.cc.
 
 #ifndef LOGCORE_LOG_FILES_H_
@@ -189,7 +189,8 @@ class LogFiles {
   // kCorrupt unless the files are there and long enough for `size` entries, and the segments that
   // are full, which never change, end where they must. Reads a row of each segment.
   Status CheckWhole(uint64_t size) const;
-  // kCorrupt unless every file goes on to where `end` says, or longer. As CheckLengths otherwise.
+  // kCorrupt unless every file goes on to where `end` says, or longer. The segments after the last
+  // one, which may be of any length, must be files.
   Status CheckReach(const LogEnd& end) const;
   // kCorrupt unless every file ends where `end` says: what was never committed cannot be there. Of
   // the segments only the last one is looked at, and that there are none after it.

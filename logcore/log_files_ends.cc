@@ -133,6 +133,8 @@ Status LogFiles::CheckReach(const LogEnd& end) const {
     ASSIGN_OR_RETURN(const uint64_t found, file.file->Length());
     if (found < file.length) return FailCorrupt(file.name, found, kEndsEarly);
   }
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, FilesAfter(end));
+  for (const std::string& name : names) RETURN_IF_ERROR(disk_->Open(name, Access::kRead));
   return {};
 }
 

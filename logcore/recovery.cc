@@ -39,13 +39,7 @@ Status RestoreBase(const Base& base, bool new_boot, File* journal, LogFiles* fil
   } else {
     // The other slot may hold a newer base, and even be on the disk: it would not have kept the
     // blocks that are written over now.
-    for (uint64_t i = 0; i < 2; ++i) {
-      ASSIGN_OR_RETURN(const std::string slot, ReadBaseSlot(*journal, i));
-      if (DecodeBase(slot) == base) continue;
-      const std::string zeros(kBaseSlotLength, '\0');
-      RETURN_IF_ERROR(journal->WriteAt(i * kBaseSlotLength, zeros));
-    }
-    RETURN_IF_ERROR(journal->Sync());
+    RETURN_IF_ERROR(EraseOtherBase(journal, base));
   }
   RETURN_IF_ERROR(files->WriteBlocks(base.blocks));
   return files->SyncEnds(base.state.end);
@@ -115,6 +109,15 @@ Status WriteBase(File* journal, const Base& base, uint64_t kept_sequence) {
   const std::optional<Base> first = DecodeBase(slot);
   const bool first_is_kept = first && first->state.position.sequence == kept_sequence;
   return WriteBaseSlot(journal, first_is_kept ? 1 : 0, base);
+}
+
+Status EraseOtherBase(File* journal, const Base& base) {
+  for (uint64_t i = 0; i < 2; ++i) {
+    ASSIGN_OR_RETURN(const std::string slot, ReadBaseSlot(*journal, i));
+    if (DecodeBase(slot) == base) continue;
+    RETURN_IF_ERROR(journal->WriteAt(i * kBaseSlotLength, std::string(kBaseSlotLength, '\0')));
+  }
+  return journal->Sync();
 }
 
 Status EraseTornBase(File* journal) {

@@ -57,13 +57,16 @@ Result<Recovered> Recover(File* journal, LogFiles* files, const PublishedFile& p
                           const Head* head, const std::optional<Head>& known, RecoverFrom from,
                           const std::function<Status(uint64_t sequence)>& note_durable);
 
-// Writes `base` into base slot 0 or 1, and zeros after it, and syncs it. Under the base lock.
+// The base slots are the base lock's, in a backup the BackupLock's (backup_files.h).
+
+// Writes `base` into base slot 0 or 1, and zeros after it, and syncs it.
 Status WriteBaseSlot(File* journal, uint64_t number, const Base& base);
-// Writes `base` over the base slot that is not the one of `kept_sequence`, and syncs it. Under the
-// base lock.
+// Writes `base` over the base slot that is not the one of `kept_sequence`, and syncs it.
 Status WriteBase(File* journal, const Base& base, uint64_t kept_sequence);
-// Writes zeros over what a power cut or a kill left of a base slot. Under the base lock: a slot
-// that looks torn may be one that another process is writing.
+// Writes zeros over the base slot that does not hold `base`, and syncs it.
+Status EraseOtherBase(File* journal, const Base& base);
+// Writes zeros over what a power cut or a kill left of a base slot. Without the lock a slot that
+// looks torn may be one that another process is writing.
 Status EraseTornBase(File* journal);
 
 // kCorrupt unless the tree of `state` contains the one of `head`.

@@ -115,6 +115,15 @@ void MustBackUp(const World& source, SimDisk* dest) {
   if (report.head.size != source.log().size()) throw Violation("back up: another size");
 }
 
+bool IsBackupOf(const SimDisk& dest, const World& source) {
+  const auto machine = dest.Clone();
+  const auto process = machine->NewProcess();
+  const auto store = Store::Open(process.get(), Store::Mode::kReadOnly, {});
+  if (!store.has_value()) return false;
+  const auto snapshot = (*store)->Latest();
+  return snapshot.has_value() && Is(**snapshot, source);
+}
+
 Status AdoptBackup(SimDisk* dest, const Possible& possible) {
   const auto process = dest->NewProcess();
   const auto source = possible.worlds.front()->Clone();

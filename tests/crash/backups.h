@@ -27,6 +27,9 @@ logcore::Result<logcore::BackupReport> RunBackup(SimDisk* source, SimDisk* dest)
 // The same, which must succeed.
 void MustBackUp(const World& source, SimDisk* dest);
 
+// Whether a reader finds the backup of that.
+bool IsBackupOf(const SimDisk& dest, const World& source);
+
 // What a backup may be of.
 struct Possible {
   std::vector<const World*> worlds;  // The last one is the source, now.

@@ -284,6 +284,41 @@ TEST(BackupTest, WaitsForAnotherRunAndForAnAdoption) {
   }
 }
 
+// ---- The key
+
+// It is the store's damage, of which the audit tells: the log is backed up all the same.
+TEST(BackupTest, DoesWithoutADamagedKey) {
+  const Moments moments = GrowTo({100, 300});
+  moments[0]->disk()->Rot("key", 0, "x");
+  SimDisk disk;
+  const auto first = RunBackup(moments[0]->disk(), &disk);
+  ASSERT_TRUE(first.has_value()) << first.error().message;
+  ASSERT_TRUE(first->no_key.has_value());
+  EXPECT_THAT(first->no_key->message, HasSubstr("key"));
+  Expect([&] { CheckDone(disk, *moments[0], 1); });
+  EXPECT_FALSE(AdoptBackup(&disk, {.worlds = {moments[0].get()}}).has_value());
+  // The next run brings what is there by then.
+  const auto second = RunBackup(moments[1]->disk(), &disk);
+  ASSERT_TRUE(second.has_value()) << second.error().message;
+  EXPECT_FALSE(second->no_key.has_value());
+  Expect([&] { CheckAdoption(disk, {.worlds = {moments[1].get()}}, 1); });
+}
+
+TEST(BackupTest, ReadsTheKeyBeforeItChangesAnything) {
+  const Moments moments = GrowTo({100});
+  const auto source = moments[0]->Clone();
+  source->disk()->CountReads();
+  SimDisk disk;
+  uint64_t read = 0;
+  source->disk()->Observe([&](const SimOperation& operation) {
+    if (operation.kind != SimKind::kRead || operation.name != "key" || read != 0) return;
+    read = operation.number;
+    EXPECT_TRUE(disk.Names().empty());
+  });
+  ASSERT_TRUE(RunBackup(source->disk(), &disk).has_value());
+  EXPECT_NE(read, 0u);
+}
+
 // ---- Full disks
 
 TEST(BackupTest, GivesBackWhatItTookOfAFullDisk) {
@@ -307,6 +342,39 @@ TEST(BackupTest, GivesBackWhatItTookOfAFullDisk) {
   }
   disk.SetCapacity(0);
   Expect([&] { MustBackUp(*moments[1], &disk); });
+}
+
+// A row of times for each entry: `times` grows by blocks, too. Whatever room there is, all that is
+// taken is taken before the older backup is touched.
+TEST(BackupTest, NeedsNoRoomOnceItHasSaidThatItIsUnfinished) {
+  const auto world = World::Create();
+  const ActorPtr actor = world->Open();
+  world->Commit(actor.get(), MakeEntries(1, 30));
+  world->Publish(actor.get());
+  const auto older = world->Clone();
+  for (int i = 0; i < 400; ++i) {
+    *world->clock() += 1;
+    world->Commit(actor.get(), {"entry"});
+  }
+  world->Publish(actor.get());
+  SimDisk first;
+  Expect([&] { MustBackUp(*older, &first); });
+  uint64_t refused = 0;
+  for (uint64_t blocks = 0; blocks < 20; ++blocks) {
+    SCOPED_TRACE(blocks);
+    const auto disk = first.Clone();
+    const uint64_t used = disk->UsedBytes();
+    disk->SetCapacity(used + blocks * kBlockLength);
+    const auto source = world->Clone();
+    const auto report = RunBackup(source->disk(), disk.get());
+    if (report.has_value()) break;
+    ++refused;
+    EXPECT_EQ(report.error().code, Code::kNoSpace);
+    EXPECT_LE(disk->UsedBytes(), used);
+    Expect([&] { CheckDone(*disk, *older, blocks); });
+  }
+  EXPECT_GT(refused, 4u);
+  EXPECT_LT(refused, 20u);
 }
 
 }  // namespace
