@@ -18,16 +18,18 @@ Result<Published> PublishLog(const LogFiles& files, PublishedFile* published,
   PublishedFile::Slot slot = newest.value_or(PublishedFile::Slot());
   slot.boot_id = boot_id;
   slot.published.sequence += 1;
-  if (!newest.has_value()) {
-    slot.published.publication = FirstPublicationTime(log.end.time, maker.clock(), maker.uptime());
-  } else if (slot.published.head != range.Head()) {
-    slot.published.publication =
-        NextPublicationTime(newest->published.publication, maker.clock(), maker.uptime());
-  }
   slot.published.head = range.Head();
   slot.published.frames_end = log.end.frames_end;
   if (log.end.size != 0) slot.published.time = log.end.time;
   slot.published.note = maker.sign(slot.published.head);
+  // The time is chosen last, as the version before may settle meanwhile for those who read it.
+  const int64_t moment = MomentOf(boot_id, maker.uptime());
+  if (!newest.has_value()) {
+    slot.published.publication = FirstPublicationTime(log.end.time, maker.clock(), moment);
+  } else if (newest->published.head != range.Head()) {
+    slot.published.publication =
+        NextPublicationTime(newest->published.publication, maker.clock(), moment);
+  }
   RETURN_IF_ERROR(published->Write(slot));
   if (!newest.has_value()) {
     slot.published.sequence += 1;
@@ -39,12 +41,7 @@ Result<Published> PublishLog(const LogFiles& files, PublishedFile* published,
 Status TakeCompleteBack(PublishedFile* published, const std::string& boot_id) {
   ASSIGN_OR_RETURN(PublishedFile::Slot slot, published->Read());
   slot.boot_id = boot_id;
-  for (int i = 0; i < 2; ++i) {
-    slot.published.sequence += 1;
-    RETURN_IF_ERROR(published->Write(slot));
-    RETURN_IF_ERROR(published->Sync());
-  }
-  return {};
+  return published->WriteBoth(&slot);
 }
 
 }  // namespace logcore

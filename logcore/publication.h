@@ -1,7 +1,7 @@
 // Publication: what stands between a tree that was committed and a checkpoint that readers see.
 //
-// One thread, which holds the publish lock (lock_file.h). Tested by tests/logcore/store_test.cc and
-// tests/crash.
+// One thread, which holds the publish lock (lock_file.h). Tested by tests/logcore/store_test.cc,
+// publication_test.cc and tests/crash.
 
 #ifndef LOGCORE_PUBLICATION_H_
 #define LOGCORE_PUBLICATION_H_

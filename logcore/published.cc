@@ -35,7 +35,7 @@ std::string EncodeSlot(const PublishedFile::Slot& slot) {
   AppendBigEndian(&bytes, static_cast<uint64_t>(published.time));
   AppendBigEndian(&bytes, static_cast<uint64_t>(published.publication.at));
   AppendBigEndian(&bytes, static_cast<uint64_t>(published.publication.settled));
-  AppendBigEndian(&bytes, static_cast<uint64_t>(published.publication.uptime));
+  AppendBigEndian(&bytes, static_cast<uint64_t>(published.publication.moment));
   AppendBigEndian(&bytes, uint64_t{published.note.size()});
   bytes.append(published.note);
   const Hash checksum = Sha256({bytes});
@@ -63,7 +63,7 @@ std::optional<PublishedFile::Slot> DecodeSlot(std::string_view bytes) {
   slot.published.time = static_cast<int64_t>(reader.Integer<uint64_t>());
   slot.published.publication.at = static_cast<int64_t>(reader.Integer<uint64_t>());
   slot.published.publication.settled = static_cast<int64_t>(reader.Integer<uint64_t>());
-  slot.published.publication.uptime = static_cast<int64_t>(reader.Integer<uint64_t>());
+  slot.published.publication.moment = static_cast<int64_t>(reader.Integer<uint64_t>());
   if (!IsPublicationTime(slot.published.publication)) return std::nullopt;
   const uint64_t note_length = reader.Integer<uint64_t>();
   if (note_length > kMaxSlotNoteLength) return std::nullopt;

@@ -1,7 +1,7 @@
 // The file `checkpoint`: what is published, in two slots that are written in turn, in place.
 //
 //   slot: magic 8 | sequence 8 | boot id 16 | frames end 8 | time 8 | published at 8
-//         | settled at 8 | uptime 8 | note length 8 | note | SHA-256 of all this 32
+//         | settled at 8 | moment 8 | note length 8 | note | SHA-256 of all this 32
 //
 // publication_time.h says what the three after `time` are; a slot that is written again for the
 // same version of the checkpoint keeps them.
@@ -11,7 +11,8 @@
 // written unsynced; it is zero once all that the slot covers is on the disk, so that a reader that
 // cannot see the journal knows whether it may believe the files after a power cut.
 //
-// Threads: Read() from any; Write() by the holder of the publication lock (store.h).
+// Threads: Read() from any; Write() by the holder of the publication lock
+// (lock_file.h).
 
 #ifndef LOGCORE_PUBLISHED_H_
 #define LOGCORE_PUBLISHED_H_

@@ -71,7 +71,8 @@ Status MakeFiles(Disk* disk, const InitOptions& init, const SignerKey& key,
                                   .base = base.state.position,
                                   .log = base.state,
                                   .complete = true}));
-  const PublicationTime now = FirstPublicationTime(0, options.clock(), disk->Uptime());
+  const PublicationTime now =
+      FirstPublicationTime(0, options.clock(), MomentOf(boot_id, disk->Uptime()));
   Published first{.sequence = 1,
                   .head = {},
                   .frames_end = 0,
@@ -185,6 +186,7 @@ Status Store::Mend(Disk* disk, const StoreConfig& config, const StoreOptions& op
 }
 
 Result<bool> Store::OpenToAppend(Disk* disk, const StoreOptions& options, OpeningMode mode) {
+  ASSIGN_OR_RETURN(boot_id_, disk->BootId());
   ASSIGN_OR_RETURN(opened_, HoldOpened(disk));
   ASSIGN_OR_RETURN(files_, LogFiles::Open(disk, Access::kReadWrite, options.gap_limit));
   if (options.map_segments) files_->MapSegments();
@@ -200,10 +202,11 @@ Result<bool> Store::OpenToAppend(Disk* disk, const StoreOptions& options, Openin
 
 // Whatever is damaged, each byte that is served is verified when it is read.
 Status Store::OpenToRead(Disk* disk, const StoreOptions& options) {
+  ASSIGN_OR_RETURN(boot_id_, disk->BootId());
   ASSIGN_OR_RETURN(files_, LogFiles::Open(disk, Access::kRead, options.gap_limit));
   if (options.map_segments) files_->MapSegments();
   ASSIGN_OR_RETURN(published_, PublishedFile::Open(disk, Access::kRead));
-  ASSIGN_OR_RETURN(const Published published, BelievablePublished(disk));
+  ASSIGN_OR_RETURN(const Published published, BelievablePublished());
   if (!OpenCheckpoint(published.note, config_.origin, config_.vkey).has_value()) {
     return Fail(Code::kCorrupt, "checkpoint: is not signed by the log");
   }
@@ -229,7 +232,7 @@ Status Store::OpenToRead(Disk* disk, const StoreOptions& options) {
   return {};
 }
 
-Result<Published> Store::BelievablePublished(Disk* disk) const {
+Result<Published> Store::BelievablePublished() const {
   const std::string remedy =
       config_.home ? "mount it once for writing, then ro" : "let tlogfs backup run once more";
   Result<PublishedFile::Slot> read = published_->Read();
@@ -238,8 +241,7 @@ Result<Published> Store::BelievablePublished(Disk* disk) const {
     return Fail(Code::kBusy, read.error().message + "; if the machine went down, " + remedy);
   }
   ASSIGN_OR_RETURN(PublishedFile::Slot slot, std::move(read));
-  ASSIGN_OR_RETURN(const std::string boot_id, disk->BootId());
-  if (slot.boot_id != boot_id && slot.boot_id != kCompleteBoot) {
+  if (slot.boot_id != boot_id_ && slot.boot_id != kCompleteBoot) {
     return Fail(Code::kBusy, "the machine went down while it was written: " + remedy);
   }
   return std::move(slot.published);
@@ -316,7 +318,7 @@ Result<std::shared_ptr<const Snapshot>> Store::Latest() {
 }
 
 int64_t Store::PublicationTimeOf(const Published& published) const {
-  return ShownTime(published.publication, disk_->Uptime());
+  return ShownTime(published.publication, MomentOf(boot_id_, disk_->Uptime()));
 }
 
 uint64_t Store::max_batch_length() const {

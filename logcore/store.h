@@ -144,7 +144,7 @@ class Store {
   double JournalUse() const;
   // Makes the log's files durable up to now, and frees the journal before it.
   Status AdvanceBase();
-  // The same, unless another process has done it since this one's last commit.
+  // The same, unless it was done, by whichever process, since this one's last commit.
   Status FreeJournal();
   // AdvanceBase, and marks the store as complete on the disk. Nothing may be appended after.
   Status Close();
@@ -164,10 +164,11 @@ class Store {
   // The log's files are there and whole, as far as lengths and their ends can tell.
   Status CheckFiles(uint64_t size, uint64_t frames_end, int64_t time) const;
   // The newest slot, if readers in this boot may believe it.
-  Result<Published> BelievablePublished(Disk* disk) const;
+  Result<Published> BelievablePublished() const;
 
   Disk* const disk_;
   const StoreConfig config_;
+  std::string boot_id_;
   std::unique_ptr<File> opened_;  // holds kOpened (lock_file.h); none when read-only
   std::shared_ptr<LogFiles> files_;
   const std::shared_ptr<Verified> verified_;

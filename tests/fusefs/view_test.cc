@@ -122,7 +122,9 @@ TEST_F(ViewTest, TimesAreThoseOfTheLastEntry) {
 TEST_F(ViewTest, TimesOfCheckpointsAreThoseOfTheirPublication) {
   const auto view_of = [this](int64_t later) {
     return View(vkey_, [this, later](const logcore::Published& checkpoint) {
-      return ShownTime(checkpoint.publication, disk_->Uptime() + later * logcore::kNanoseconds);
+      return ShownTime(checkpoint.publication,
+                       logcore::MomentOf(disk_->BootId().value(),
+                                         disk_->Uptime() + later * logcore::kNanoseconds));
     });
   };
   AppendNumbers(1);

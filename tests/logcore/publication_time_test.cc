@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <random>
+#include <string>
 
 namespace logcore {
 namespace {
@@ -16,28 +17,32 @@ constexpr int64_t kDay = 86'400 * kSecond;
 constexpr int64_t kStart = 1'700'000'000 * kSecond;
 constexpr int64_t kUp = 5'000 * kSecond;  // the machine's uptime at kStart
 
+const std::string kBoot = "0123456789abcdef";
+int64_t Moment(int64_t uptime) {
+  return MomentOf(kBoot, uptime);
+}
 PublicationTime First(int64_t clock) {
-  return FirstPublicationTime(0, clock, clock - kStart + kUp);
+  return FirstPublicationTime(0, clock, Moment(clock - kStart + kUp));
 }
 PublicationTime Next(const PublicationTime& before, int64_t clock) {
-  return NextPublicationTime(before, clock, clock - kStart + kUp);
+  return NextPublicationTime(before, clock, Moment(clock - kStart + kUp));
 }
 
 TEST(PublicationTimeTest, IsTheClocks) {
   const PublicationTime first = First(kStart + 5);
-  EXPECT_EQ(first, (PublicationTime{kStart + 5, kStart + 5, kUp + 5}));
+  EXPECT_EQ(first, (PublicationTime{kStart + 5, kStart + 5, Moment(kUp + 5)}));
   const PublicationTime later = Next(first, kStart + 7 * kSecond + 123);
   EXPECT_EQ(later.at, kStart + 7 * kSecond + 123);
-  EXPECT_EQ(ShownTime(later, later.uptime), later.at);
-  EXPECT_EQ(ShownTime(later, later.uptime + 100 * kSecond), later.at);
+  EXPECT_EQ(ShownTime(later, later.moment), later.at);
+  EXPECT_EQ(ShownTime(later, Moment(kUp + 107 * kSecond)), later.at);
 }
 
 TEST(PublicationTimeTest, SettlesIfItSharesItsSecond) {
   const PublicationTime a = First(kStart + kSecond / 5);
   const PublicationTime b = Next(a, kStart + kSecond / 2);
   EXPECT_EQ(b.at, kStart + kSecond / 2);
-  EXPECT_EQ(ShownTime(b, b.uptime + 2 * kSecond - 1), b.at);
-  EXPECT_EQ(ShownTime(b, b.uptime + 2 * kSecond), kStart + kSecond);
+  EXPECT_EQ(ShownTime(b, Moment(kUp + 5 * kSecond / 2) - 1), b.at);
+  EXPECT_EQ(ShownTime(b, Moment(kUp + 5 * kSecond / 2)), kStart + kSecond);
   EXPECT_EQ(ShownTime(b, 0), kStart + kSecond);  // after a restart of the machine
   // In the second at whose begin `b` may have settled, there is another such.
   const PublicationTime c = Next(b, kStart + 9 * kSecond / 5);
@@ -48,11 +53,32 @@ TEST(PublicationTimeTest, SettlesIfItSharesItsSecond) {
   EXPECT_EQ(d.settled, d.at);
 }
 
+// In whatever second of its uptime the other boot looks: what it sees has settled, and what it
+// publishes is later than that.
+TEST(PublicationTimeTest, AnotherBootFindsItSettled) {
+  const PublicationTime a = First(kStart + kSecond / 5);
+  const PublicationTime b = Next(a, kStart + kSecond / 2);
+  ASSERT_LT(b.at, b.settled);
+  for (int64_t uptime = 0; uptime < kUp + 5 * kSecond; uptime += kSecond / 10) {
+    const int64_t moment = MomentOf("fedcba9876543210", uptime);
+    EXPECT_EQ(ShownTime(b, moment), b.settled);
+    EXPECT_LT(b.settled, NextPublicationTime(b, kStart - kDay, moment).at);
+  }
+}
+
+TEST(PublicationTimeTest, AMomentIsOfItsBoot) {
+  EXPECT_EQ(MomentOf(kBoot, 7'000), MomentOf(kBoot, 0) + 7);
+  EXPECT_EQ(MomentOf(kBoot, -1), MomentOf(kBoot, 0));
+  EXPECT_EQ(MomentOf(kBoot, INT64_MAX) - MomentOf(kBoot, 0), (int64_t{1} << 48) - 1);
+  EXPECT_NE(MomentOf("0123456789abcdeg", 0), MomentOf(kBoot, 0));
+  EXPECT_GE(MomentOf(std::string(16, '\xff'), INT64_MAX), 0);
+}
+
 TEST(PublicationTimeTest, AStoppedClockGivesMicroseconds) {
   const PublicationTime a = First(kStart);
-  const PublicationTime b = NextPublicationTime(a, kStart, kUp);
+  const PublicationTime b = NextPublicationTime(a, kStart, Moment(kUp));
   EXPECT_EQ(b.at, kStart + 1000);
-  EXPECT_EQ(NextPublicationTime(b, kStart - kDay, kUp).at, kStart + 2000);
+  EXPECT_EQ(NextPublicationTime(b, kStart - kDay, Moment(kUp)).at, kStart + 2000);
 }
 
 TEST(PublicationTimeTest, NothingIsKnownOfTheOneBefore) {
@@ -81,11 +107,11 @@ TEST(PublicationTimeTest, ParsesNoOther) {
 TEST(PublicationTimeTest, AClockThatIsBehindCatchesUp) {
   const PublicationTime ahead = First(kStart + 100 * kSecond);
   for (const int64_t pause : {kSecond / 1000, kSecond / 3, 3 * kSecond}) {
-    PublicationTime time{ahead.at, ahead.settled, kUp};
+    PublicationTime time{ahead.at, ahead.settled, Moment(kUp)};
     int64_t passed = 0;
     while (kStart + passed < time.at && passed < 1000 * kSecond) {
       passed += pause;
-      time = NextPublicationTime(time, kStart + passed, kUp + passed);
+      time = NextPublicationTime(time, kStart + passed, Moment(kUp + passed));
       // Never faster than time itself, but for the rounding to seconds.
       ASSERT_LE(time.at, ahead.at + passed + kSecond);
       ASSERT_GE(time.at, ahead.at + std::min(passed, kSecond) / 3);
@@ -103,14 +129,14 @@ TEST(PublicationTimeTest, NoReaderIsLeftBehind) {
   for (int run = 0; run < 300; ++run) {
     int64_t clock = kStart;
     int64_t uptime = kUp;
-    PublicationTime newest = FirstPublicationTime(0, clock, uptime);
+    PublicationTime newest = FirstPublicationTime(0, clock, Moment(uptime));
     int version = 0;
     int copied_version = 0;
     int64_t copied_second = newest.at / kSecond;
     int64_t last_shown = newest.at;
     int last_shown_version = 0;
     const auto read = [&] {
-      const int64_t shown = ShownTime(newest, uptime);
+      const int64_t shown = ShownTime(newest, Moment(uptime));
       if (last_shown_version != version) {
         ASSERT_LT(last_shown, shown) << run;
       } else {
@@ -130,7 +156,7 @@ TEST(PublicationTimeTest, NoReaderIsLeftBehind) {
       if (below(20) == 0)
         clock += below(2) == 0 ? below(2 * kDay) - kDay : below(kSecond) - kSecond / 2;
       if (below(3) != 0) {
-        newest = NextPublicationTime(newest, clock, uptime);
+        newest = NextPublicationTime(newest, clock, Moment(uptime));
         ASSERT_TRUE(IsPublicationTime(newest));
         ++version;
       }
