@@ -43,8 +43,8 @@ struct CommittedLog {
 // appends.
 Result<CommittedLog> RehearseOpening(Disk* disk, const JournalAuditOptions& options);
 
-// The same, where the last writer did not leave the store at rest: it died, or the machine went
-// down. Null where there is nothing to mend, or it cannot be mended.
+// What it would leave of a store that its last writer did not leave at rest: it died, or the machine
+// went down. Null where there is nothing to mend, or it cannot be mended.
 Result<CommittedLog> RehearseMending(Disk* disk, const JournalAuditOptions& options);
 
 // The first damage there is: kCorrupt or kNotFound, with the file's name. A store that is being

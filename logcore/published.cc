@@ -14,6 +14,9 @@ namespace {
 
 constexpr std::string_view kSlotMagic = "tlogpub2";
 constexpr size_t kSlotHeaderLength = 8 + 8 + 16 + 8 + 8 + 3 * 8 + 8;
+// Earlier versions wrote no publication times.
+constexpr std::string_view kTimelessMagic = "tlogpub1";
+constexpr size_t kTimelessHeaderLength = kSlotHeaderLength - 3 * 8;
 constexpr size_t kMaxSlotNoteLength = kPublishedSlotLength - kSlotHeaderLength - kHashLength;
 // Both slots can only look torn while two publications overtake one reading; each takes far longer
 // than a reading does.
@@ -48,12 +51,15 @@ uint64_t SequenceOf(std::string_view slot) {
   return slot.size() < kSlotHeaderLength ? 0 : LoadBigEndian<uint64_t>(slot.data() + 8);
 }
 uint64_t UsedLength(std::string_view slot) {
-  const uint64_t note = LoadBigEndian<uint64_t>(slot.data() + kSlotHeaderLength - 8);
-  return kMaxSlotNoteLength < note ? 0 : kSlotHeaderLength + note + kHashLength;
+  const size_t header =
+      slot.starts_with(kTimelessMagic) ? kTimelessHeaderLength : kSlotHeaderLength;
+  const uint64_t note = LoadBigEndian<uint64_t>(slot.data() + header - 8);
+  return kMaxSlotNoteLength < note ? 0 : header + note + kHashLength;
 }
 
 std::optional<PublishedFile::Slot> DecodeSlot(std::string_view bytes) {
-  if (!bytes.starts_with(kSlotMagic)) return std::nullopt;
+  const bool is_timeless = bytes.starts_with(kTimelessMagic);
+  if (!is_timeless && !bytes.starts_with(kSlotMagic)) return std::nullopt;
   ByteReader reader(bytes);
   reader.Take(kSlotMagic.size());
   PublishedFile::Slot slot;
@@ -61,16 +67,22 @@ std::optional<PublishedFile::Slot> DecodeSlot(std::string_view bytes) {
   slot.boot_id = reader.Take(16);
   slot.published.frames_end = reader.Integer<uint64_t>();
   slot.published.time = static_cast<int64_t>(reader.Integer<uint64_t>());
-  slot.published.publication.at = static_cast<int64_t>(reader.Integer<uint64_t>());
-  slot.published.publication.settled = static_cast<int64_t>(reader.Integer<uint64_t>());
-  slot.published.publication.moment = static_cast<int64_t>(reader.Integer<uint64_t>());
-  if (!IsPublicationTime(slot.published.publication)) return std::nullopt;
+  PublicationTime& publication = slot.published.publication;
+  if (is_timeless) {
+    publication = FirstPublicationTime(slot.published.time, 0, 0);
+  } else {
+    publication.at = static_cast<int64_t>(reader.Integer<uint64_t>());
+    publication.settled = static_cast<int64_t>(reader.Integer<uint64_t>());
+    publication.moment = static_cast<int64_t>(reader.Integer<uint64_t>());
+  }
+  if (!IsPublicationTime(publication)) return std::nullopt;
   const uint64_t note_length = reader.Integer<uint64_t>();
   if (note_length > kMaxSlotNoteLength) return std::nullopt;
   slot.published.note = reader.Take(note_length);
   const std::string_view checksum = reader.Take(kHashLength);
   if (!reader.ok()) return std::nullopt;
-  const std::string_view body = bytes.substr(0, kSlotHeaderLength + note_length);
+  const std::string_view body =
+      bytes.substr(0, (is_timeless ? kTimelessHeaderLength : kSlotHeaderLength) + note_length);
   if (Sha256({body}).view() != checksum) return std::nullopt;
   // It is written in whole blocks: if other bytes follow in the last one, the write was cut, over
   // what a power cut had torn.
@@ -165,7 +177,7 @@ Status PublishedFile::CheckBothSlots() const {
     bytes.resize(length);
     const std::optional<Slot> slot = DecodeSlot(bytes);
     // Zeros before the first publication into it, and after what it holds.
-    const size_t used = slot ? kSlotHeaderLength + slot->published.note.size() + kHashLength : 0;
+    const size_t used = slot ? UsedLength(bytes) : 0;
     if (length != kPublishedSlotLength ||
         bytes.find_first_not_of('\0', used) != std::string::npos) {
       return Fail(Code::kCorrupt, "checkpoint at byte " + std::to_string(SlotOffset(i)) +

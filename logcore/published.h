@@ -4,7 +4,8 @@
 //         | settled at 8 | moment 8 | note length 8 | note | SHA-256 of all this 32
 //
 // publication_time.h says what the three after `time` are; a slot that is written again for the
-// same version of the checkpoint keeps them.
+// same version of the checkpoint keeps them. A slot of the magic "tlogpub1", of earlier versions,
+// has none of the three: it counts as published in the second after its newest entry.
 //
 // The valid slot of the greater sequence counts. Publishing never syncs it: what it says follows
 // from the journal, which is synced. The boot id says in which boot the log's files were last

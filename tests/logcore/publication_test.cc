@@ -9,7 +9,9 @@
 #include <memory>
 #include <string>
 
+#include "logcore/bytes.h"
 #include "logcore/checkpoint.h"
+#include "logcore/hash.h"
 #include "logcore/lock_file.h"
 #include "tests/crash/world.h"
 
@@ -53,6 +55,43 @@ TEST(PublicationTest, WhatWasPublishedInAnotherBootHasSettled) {
     world->Commit(actor.get(), MakeEntries(2, 3));
     world->Publish(actor.get());
     EXPECT_LT(before.publication.settled, Look(world.get()).time);
+  }
+}
+
+// What earlier versions wrote, made from what is written now.
+std::string Timeless(const std::string& slot) {
+  const uint64_t note = LoadBigEndian<uint64_t>(slot.data() + 72);
+  std::string bytes = "tlogpub1" + slot.substr(8, 40) + slot.substr(72, 8 + note);
+  bytes.append(Sha256({bytes}).view());
+  bytes.resize(kPublishedSlotLength);
+  return bytes;
+}
+
+TEST(PublicationTest, AStoreOfAnEarlierVersionOpens) {
+  for (const bool closes : {false, true}) {
+    const auto world = World::Create();
+    ActorPtr actor = world->Open();
+    world->Commit(actor.get(), MakeEntries(1, 3));
+    world->Publish(actor.get());
+    if (closes) world->Close(actor.get());
+    actor.reset();
+    int slots = 0;
+    for (const uint64_t offset : {uint64_t{0}, kPublishedSlotLength}) {
+      const std::string slot = world->disk()->Cached("checkpoint").substr(offset);
+      if (!slot.starts_with("tlogpub2")) continue;
+      world->disk()->Rot("checkpoint", offset, Timeless(slot));
+      ++slots;
+    }
+    EXPECT_EQ(slots, 2);
+    world->CheckAudit();
+    const int64_t before = Look(world.get()).time;
+    EXPECT_EQ(before, (world->now() + 1) * kNanoseconds);
+    actor = world->Open();
+    world->Commit(actor.get(), MakeEntries(2, 3));
+    world->Publish(actor.get());
+    EXPECT_LT(before, Look(world.get()).time);
+    world->Close(actor.get());
+    world->CheckAudit();
   }
 }
 
