@@ -17,7 +17,8 @@ using logcore::Result;
 
 Result<Piece> AppendFile::Take(std::string_view bytes, bool revocable, const Most& most) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const bool keep_rest = share_.Resize(HeldLocked() + std::min(bytes.size(), kMaxTailLength));
+  const bool keep_rest = (HasBytes(tail_) || share_.MayBegin()) &&
+                         share_.Resize(HeldLocked() + std::min(bytes.size(), kMaxTailLength));
   Result<Taken> taken = TakeBytes(options_.framing, bytes, most, &tail_, &before_, keep_rest);
   if (!revocable) Forget(&before_);
   GiveBackLocked();
@@ -33,6 +34,11 @@ Result<Piece> AppendFile::Take(std::string_view bytes, bool revocable, const Mos
 void AppendFile::SetTailWriter(const Process& writer) {
   const std::lock_guard<std::mutex> lock(mutex_);
   tail_writer_ = writer;
+}
+
+Process AppendFile::tail_writer() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return tail_writer_;
 }
 
 bool AppendFile::has_tail() const {
@@ -60,16 +66,19 @@ void AppendFile::Settle(const Piece& piece, const Result<logcore::Appended>& app
 
 Result<std::optional<Piece>> AppendFile::OnClose(const Closer& closer) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  // With a write on its way the file stays open, so there is another close to come.
-  if (!HasBytes(tail_) || unsettled_) return std::nullopt;
-  if (!closer.process.known()) return std::nullopt;
+  if (!HasBytes(tail_) || !closer.process.known()) return std::nullopt;
   if (closer.killed) {
+    // Also if the write that left it is still on its way: a writer that is killed does not wait.
     const bool drop = closer.process == tail_writer_ && options_.framing == Framing::kLines;
     if (drop) Forget(&tail_);
     GiveBackLocked();
     return std::nullopt;
   }
-  if (closer.process != options_.opener || closer.may_hold_another) return std::nullopt;
+  // While somebody waits for a write the file stays open, so there is another close to come.
+  if (unsettled_) return std::nullopt;
+  if (closer.process != options_.opener || closer.may_hold_another || closer.writer_may_go_on) {
+    return std::nullopt;
+  }
   ASSIGN_OR_RETURN(Taken taken, EndTail(options_.framing, &tail_));
   return EndTailLocked(std::move(taken));
 }
@@ -88,6 +97,7 @@ std::optional<Piece> AppendFile::EndTailLocked(Taken taken) {
   piece.serial = ++serial_;
   unsettled_ = false;
   Forget(&before_);
+  if (piece.taken.count > 0) piece.on_its_way = share_.SetOut(piece.taken.frames.size());
   GiveBackLocked();
   if (piece.taken.count == 0) return std::nullopt;
   return piece;

@@ -10,9 +10,10 @@
 // The tail is committed by the close of the process that opened the file, when that has no other
 // descriptor of it: in `exec 3>> add; printf 'a ' >&3` the shell closes the copy that printf wrote
 // to. Closes by processes that merely inherited the descriptor do not end it: in
-// `{ printf 'a '; date; } >> add` date(1) closes the file before the shell does. Where it cannot be
-// told who closes, only the last close does. When the process that wrote it is killed, it is
-// dropped.
+// `{ printf 'a '; date; } >> add` date(1) closes the file before the shell does. Nor does the
+// opener's close end what another process has written that still has the file open: it may be about
+// to write the rest. Where it cannot be told who closes, only the last close does. When the process
+// that wrote it is killed, it is dropped.
 //
 // Any thread. Tested by tests/fusefs/append_file_test.cc.
 
@@ -52,6 +53,8 @@ struct Piece {
   uint64_t serial = 0;  // which piece of this file; for Settle
   // Whether its write is answered after Settle: then a failure takes back what the write left here.
   bool revocable = false;
+  // A tail's part of the budget, held until the last copy of the piece is gone.
+  std::shared_ptr<const OnItsWay> on_its_way = nullptr;
 };
 
 class AppendFile {
@@ -69,6 +72,7 @@ class AppendFile {
   // Says which process wrote the tail that Take left, as far as that can be known.
   void SetTailWriter(const Process& writer);
   bool has_tail() const;
+  Process tail_writer() const;  // As SetTailWriter said.
   const Process& opener() const { return options_.opener; }
 
   // What became of a piece that Take or EndTail gave; once for each.
@@ -78,6 +82,7 @@ class AppendFile {
     Process process;
     bool killed = false;            // It ends by a signal.
     bool may_hold_another = false;  // descriptor of this open file
+    bool writer_may_go_on = false;  // The tail's writer is another one, and may have one, too.
   };
   // A descriptor was closed: the tail to commit now, if there is one and this closes it; kInvalid
   // if a frame is incomplete. A killed process's tail is dropped here.

@@ -5,6 +5,12 @@
 // a third each, so that there is always room for another one. A file's user is the one who opened
 // it; someone with many user ids counts as many.
 //
+// A tail that a close ends is on its way until the log has it, and there may be nobody who waits
+// for that. It cannot be refused any more, so it is counted even where there is no room, whole, with
+// the open file that waits for it. But a user of whom as much is on its way as is left for all
+// others may not begin another tail: opening, writing and closing again and again is bounded by
+// this.
+//
 // Budget: any thread. Share: one at a time. Tested by tests/fusefs/budget_test.cc, and with ten
 // thousand open files, and two users, by tests/mount/greedy_test.py.
 
@@ -26,34 +32,80 @@ namespace fusefs {
 
 inline constexpr size_t kBudgetLength = 32 << 20;  // of a mount
 inline constexpr size_t kOwnLength = 1024;         // of each file, beside the budget
+// What an open file takes that waits for its tail to be committed, beside the tail.
+inline constexpr size_t kWaitingFileLength = 2048;
 
 class Budget {
  public:
-  explicit Budget(size_t length) : left_(length) {}
+  explicit Budget(size_t length) : length_(length) {}
 
   // False, and nothing is taken, if the user would then hold more than is left.
   bool Take(uid_t user, size_t length) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = held_.find(user);
-    const size_t held = found == held_.end() ? 0 : found->second;
-    if (left_ < length || left_ - length < held + length) return false;
-    held_[user] = held + length;
-    left_ -= length;
+    const Held held = HeldLocked(user);
+    const size_t left = LeftLocked();
+    if (left < length || left - length < held.in_files + held.on_its_way + length) return false;
+    users_[user].in_files += length;
+    taken_ += length;
     return true;
   }
-  void Return(uid_t user, size_t length) {
+  void Return(uid_t user, size_t length) { Subtract(user, length, &Held::in_files); }
+
+  // Whether the user may begin a tail, however short.
+  bool MayBegin(uid_t user) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = held_.find(user);
-    CHECK(found != held_.end() && length <= found->second);
-    found->second -= length;
-    if (found->second == 0) held_.erase(found);
-    left_ += length;
+    const size_t on_its_way = HeldLocked(user).on_its_way;
+    return on_its_way == 0 || on_its_way <= LeftLocked();
   }
+  // Counts what is on its way; never refuses.
+  void SetOut(uid_t user, size_t length) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    users_[user].on_its_way += length;
+    taken_ += length;
+  }
+  void Arrive(uid_t user, size_t length) { Subtract(user, length, &Held::on_its_way); }
 
  private:
-  std::mutex mutex_;
-  size_t left_;
-  std::unordered_map<uid_t, size_t> held_;  // by those who hold something
+  struct Held {
+    size_t in_files = 0;
+    size_t on_its_way = 0;
+  };
+
+  Held HeldLocked(uid_t user) const {
+    const auto found = users_.find(user);
+    return found == users_.end() ? Held() : found->second;
+  }
+  size_t LeftLocked() const { return length_ - std::min(length_, taken_); }
+  void Subtract(uid_t user, size_t length, size_t Held::*part) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = users_.find(user);
+    CHECK(found != users_.end() && length <= found->second.*part);
+    found->second.*part -= length;
+    if (found->second.in_files + found->second.on_its_way == 0) users_.erase(found);
+    taken_ -= length;
+  }
+
+  const size_t length_;
+  std::mutex mutex_;                       // guards all below
+  size_t taken_ = 0;                       // by all; more than length_ if much is on its way
+  std::unordered_map<uid_t, Held> users_;  // those who hold something
+};
+
+// What is counted as long as this lives.
+class OnItsWay {
+ public:
+  OnItsWay(std::shared_ptr<Budget> budget, uid_t user, size_t length)
+      : budget_(std::move(budget)), user_(user), length_(length) {
+    budget_->SetOut(user_, length_);
+  }
+  ~OnItsWay() { budget_->Arrive(user_, length_); }
+  OnItsWay(const OnItsWay&) = delete;
+  OnItsWay& operator=(const OnItsWay&) = delete;
+
+ private:
+  const std::shared_ptr<Budget> budget_;
+  const uid_t user_;
+  const size_t length_;
 };
 
 // What one file holds.
@@ -77,6 +129,14 @@ class Share {
     }
     taken_ = wanted;
     return true;
+  }
+
+  // Whether a tail may begin.
+  bool MayBegin() const { return budget_ == nullptr || budget_->MayBegin(user_); }
+  // Counts a tail of so many bytes that is on its way.
+  std::shared_ptr<const OnItsWay> SetOut(size_t tail_length) const {
+    if (budget_ == nullptr) return nullptr;
+    return std::make_shared<const OnItsWay>(budget_, user_, tail_length + kWaitingFileLength);
   }
 
  private:

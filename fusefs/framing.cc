@@ -64,15 +64,17 @@ tl::unexpected<logcore::Error> NoRoom(std::string_view bytes, Tail* tail) {
   return Fail(Code::kBusy, "there is no room for what is not whole");
 }
 
-// Forgets a line that is too long. `bytes` begin with it, or go on with it.
+// Forgets a line that is too long. `bytes` begin with it, or go on with it; what comes after its
+// newline is refused with it. So if the bytes end inside of a later line, the writer has to go on
+// behind the newline: from anywhere else the rest of that line would become an entry.
 void RefuseLine(std::string_view bytes, size_t newline, Tail* tail) {
-  const bool began_before = HasBytes(*tail);
   Forget(tail);
   if (newline == bytes.npos) {
     tail->discarding = true;
-  } else if (began_before) {
-    tail->end = RefusedBytes(bytes.substr(0, newline + 1));
+    return;
   }
+  tail->end = RefusedBytes(bytes.substr(0, newline + 1));
+  if (bytes.back() != '\n') tail->missing = RefusedBytes(bytes.substr(newline + 1));
 }
 
 Result<Taken> TakeLines(std::string_view bytes, const Most& most, Tail* tail, Tail* before,

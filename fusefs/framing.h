@@ -13,7 +13,8 @@
 // must not become an entry without it. So either it is written again, and the line goes on; or what
 // comes instead is discarded through its newline, as is what the line began with. Frames have no
 // marks: after a refused piece nothing is taken (kInvalid) until it is written again. So it is with
-// a write whose entries could not be committed, if it began or ended inside of an entry.
+// a write whose entries could not be committed, if it began or ended inside of an entry; and with
+// what a write refused for a line that is too long has behind that line, if it ended inside of one.
 //
 // Pure; any thread. Tested by tests/fusefs/append_file_test.cc and budget_test.cc.
 
@@ -49,11 +50,12 @@ struct Most {
 struct Tail {
   std::string bytes;        // at most a line or frame less its last byte
   bool discarding = false;  // the rest of the line, through its newline, is of one that was refused
-  // The end of a line that was too long, up to and with its newline, as far as it stood in the
-  // write that was refused: without the line's beginning, which is gone, it would become an entry.
+  // A line that was too long, up to and with its newline, as far as it stood in the write that was
+  // refused. Written again it is refused again: the line may have begun before that write, and its
+  // end would become an entry.
   std::optional<Refused> end;
-  // A piece for which there was no room, or whose entries could not be committed: without it the
-  // entry that has begun is not whole.
+  // A piece for which there was no room, whose entries could not be committed, or that came in one
+  // write behind a line that was too long: without it the entry that has begun is not whole.
   std::optional<Refused> missing;
 };
 

@@ -24,7 +24,11 @@ using logcore::Status;
 // come one by one.
 constexpr Most kMostWhenFull{.count = 1024};
 constexpr size_t kManyWaiting = 64;
+// How often Rest looks, how many submissions are little then, and when memory is given back in any
+// case.
 constexpr std::chrono::seconds kRestAfter{1};
+constexpr Sequencer::Ticket kLittle = 64;
+constexpr std::chrono::seconds kRestAnyway{30};
 
 logcore::Submission MakeSubmission(Piece* piece) {
   logcore::Submission submission;
@@ -72,21 +76,13 @@ class Appends::OpenFile {
   }
 
   // Whether it does not matter which entries are added together.
-  bool cuts_anywhere() const { return framing_ == Framing::kLines; }
-
-  // The tail to be committed by this close, if it is one that ends it.
-  Result<std::optional<Piece>> EndTail(pid_t thread) {
-    AppendFile::Closer closer{.process = ProcessOf(thread, file.opener().id),
-                              .killed = IsKilled(thread)};
-    if (!closer.killed && closer.process == file.opener()) {
-      const Kind kind = framing_ == Framing::kLines ? Kind::kAdd : Kind::kAddBundle;
-      closer.may_hold_another = MayHoldAnother(thread, NodeNumber({.kind = kind}));
-    }
-    return file.OnClose(closer);
-  }
+  bool cuts_anywhere() const { return kind() == Kind::kAdd; }
+  Kind kind() const { return framing_ == Framing::kLines ? Kind::kAdd : Kind::kAddBundle; }
 
   AppendFile file;
   const bool writable;
+  // Until the opener closes a descriptor of it, the opener has one.
+  std::atomic<bool> opener_closed_one = false;
   std::atomic<bool> waits_for_room = false;  // WakePollers will be called when the queue has room
 
  private:
@@ -112,6 +108,27 @@ void Appends::Open(Request request, Framing framing, fuse_file_info info) {
   info.fh = files_.Add(file);
   info.direct_io = 1;
   if (!request.AnswerOpen(info)) files_.Remove(info.fh);
+}
+
+// The closer's descriptors of other files of this name are told from copies by their number alone:
+// each other opening of which it has closed no descriptor has one.
+Result<std::optional<Piece>> Appends::EndTail(OpenFile* open, pid_t thread) {
+  AppendFile& file = open->file;
+  AppendFile::Closer closer{.process = ProcessOf(thread, file.opener().id),
+                            .killed = IsKilled(thread)};
+  if (!closer.killed && closer.process == file.opener()) {
+    const ino_t inode = InodeNumber({.kind = open->kind()}, options_.log);
+    const auto is_held = [&](const OpenFile& other) {
+      return &other != open && other.writable && other.kind() == open->kind() &&
+             other.file.opener() == closer.process && !other.opener_closed_one;
+    };
+    const size_t others = files_.CountIf(is_held);
+    const std::optional<size_t> held = CountDescriptors(thread, inode);
+    closer.may_hold_another = !held || others < *held;
+    const Process writer = file.tail_writer();
+    closer.writer_may_go_on = writer != closer.process && MayHold(writer, inode);
+  }
+  return file.OnClose(closer);
 }
 
 void Appends::Write(Request request, uint64_t handle, uint64_t offset, std::string_view bytes,
@@ -157,8 +174,9 @@ void Appends::ParkWrite(Request request, const OpenFilePtr& open, Piece piece) {
   try {
     ticket = sequencer_->Queue(std::move(submission));
     parked_.Arm(number, [this, open, piece, ticket] {
-      if (!sequencer_->Cancel(ticket)) return;  // It has its place, and Settle will come.
+      if (!sequencer_->Cancel(ticket)) return false;  // It has its place, and Settle will come.
       open->Settle(piece, logcore::Fail(logcore::Code::kBusy, "the writer was killed"));
+      return true;
     });
   } catch (const std::exception&) {
     if (ticket == 0) {
@@ -182,9 +200,11 @@ void Appends::SubmitUnwatched(const OpenFilePtr& open, Piece piece) {
 void Appends::Flush(Request request, uint64_t handle) {
   const OpenFilePtr open = files_.Find(handle);
   if (open == nullptr || !open->writable) return request.Answer(open == nullptr ? EBADF : 0);
+  const bool of_another = IsOfAnother(request.thread(), open->file.opener());
+  if (!of_another) open->opener_closed_one = true;
   std::optional<Error> cut_short;
   if (open->file.has_tail()) {
-    Result<std::optional<Piece>> tail = open->EndTail(request.thread());
+    Result<std::optional<Piece>> tail = EndTail(open.get(), request.thread());
     if (!tail.has_value()) {
       cut_short = tail.error();
     } else if (tail->has_value()) {
@@ -195,7 +215,7 @@ void Appends::Flush(Request request, uint64_t handle) {
   const ErrorOf error = [open, cut_short] {
     return cut_short ? cut_short : open->file.PeekError();
   };
-  if (IsOfAnother(request.thread(), open->file.opener())) {
+  if (of_another) {
     const std::optional<Error> failed = error();
     return failed ? request.Answer(*failed) : request.Answer(0);
   }
@@ -241,11 +261,16 @@ void Appends::Release(uint64_t handle) {
 // What short-lived entries took lies between what lives longer, in the arenas of several threads:
 // malloc keeps it all.
 void Appends::Rest() {
-  const Sequencer::Ticket newest = sequencer_->Newest();
   const auto now = std::chrono::steady_clock::now();
-  if (std::exchange(seen_, newest) != newest) seen_at_ = now;
-  if (rested_ == newest || now - seen_at_ < kRestAfter || !sequencer_->Idle()) return;
+  if (now - seen_at_ < kRestAfter) return;
+  seen_at_ = now;
+  const Sequencer::Ticket newest = sequencer_->Newest();
+  const Sequencer::Ticket appended = newest - std::exchange(seen_, newest);
+  if (rested_ == newest) return;
+  const bool calm = appended == 0 || (appended <= kLittle && kLittle < newest - rested_);
+  if (!(calm && sequencer_->Idle()) && now - rested_at_ < kRestAnyway) return;
   rested_ = newest;
+  rested_at_ = now;
   malloc_trim(0);
 }
 

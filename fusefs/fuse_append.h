@@ -14,11 +14,11 @@
 // Memory: a write takes at most 65,536 entries of its bytes. When the queue is full it takes less,
 // and one line if many wait already, and its answer waits until that is durable: each writer then
 // holds no more than it would by waiting outside. What open files keep between two writes has a
-// budget (budget.h): beyond it, bytes that complete no entry are refused with ENOBUFS, and receipts
-// are lost. What a burst has left free is given back to the system when nothing has been appended
-// for a while.
+// budget (budget.h), and so have tails that were closed and are not yet durable: beyond it, bytes
+// that complete no entry are refused with ENOBUFS, and receipts are lost. What a burst has left free
+// is given back to the system soon after it.
 //
-// Any thread; nothing blocks. Tested by tests/mount (append, closes, greedy, writers).
+// Any thread. Nothing blocks but Write, which commits what is queued if nobody else does. Tested by tests/mount (append, closes, greedy, writers).
 
 #ifndef FUSEFS_FUSE_APPEND_H_
 #define FUSEFS_FUSE_APPEND_H_
@@ -44,6 +44,7 @@ class Appends {
   struct Options {
     bool async = false;
     size_t max_frames = 0;  // bytes of frames in one submission
+    logcore::Hash log;      // for InodeNumber
   };
   // The sequencer outlives this; it must be stopped before this goes.
   Appends(logcore::Sequencer* sequencer, const Options& options, fuse_interrupt_func_t on_interrupt)
@@ -59,8 +60,8 @@ class Appends {
   void Poll(Request request, uint64_t handle, fuse_pollhandle* poll_handle);
 
   Parked& parked() { return parked_; }
-  // Gives memory back to the system if something was appended, and nothing for a second since. To
-  // be called now and then, by one thread.
+  // Gives memory back to the system if something was appended: when nothing has been for a second,
+  // or little after much, and else every half minute. To be called now and then, by one thread.
   void Rest();
 
  private:
@@ -70,6 +71,8 @@ class Appends {
   // What a close or fsync reports, besides the publication's failure.
   using ErrorOf = std::function<std::optional<logcore::Error>()>;
 
+  // The tail to be committed by this thread's close, if it is one that ends it.
+  logcore::Result<std::optional<Piece>> EndTail(OpenFile* open, pid_t thread);
   void ParkWrite(Request request, const OpenFilePtr& file, Piece piece);
   void SubmitUnwatched(const OpenFilePtr& file, Piece piece);
   void AnswerWhen(Until until, Request request, logcore::Sequencer::Ticket ticket, ErrorOf error);
@@ -78,9 +81,11 @@ class Appends {
   const Options options_;
   const std::shared_ptr<Budget> budget_ = std::make_shared<Budget>(kBudgetLength);
   Parked parked_;
-  logcore::Sequencer::Ticket seen_ = 0;    // the newest when Rest last looked
-  logcore::Sequencer::Ticket rested_ = 0;  // the newest when memory was last given back
+  // The newest when Rest last looked, and when memory was last given back.
+  logcore::Sequencer::Ticket seen_ = 0;
+  logcore::Sequencer::Ticket rested_ = 0;
   std::chrono::steady_clock::time_point seen_at_;
+  std::chrono::steady_clock::time_point rested_at_;
   Table<OpenFile> files_;
   std::atomic<pid_t> last_opener_ = 0;  // whose thread the next one may be
 };

@@ -59,12 +59,6 @@ void AnswerLost(Request& request, const logcore::Error& error) {
   request.Answer(error.code == Code::kNotFound ? ESTALE : ErrnoOf(error.code));
 }
 
-// `add` has a new node number for each opening, but one inode number: cp(1) compares them.
-uint64_t InodeNumber(Node node) {
-  if (NatureOf(node.kind) == Nature::kAppend) node.index = 0;
-  return NodeNumber(node);
-}
-
 void Disable(fuse_conn_info* connection, unsigned capability) {
   connection->want &= ~capability;
 }
@@ -75,6 +69,7 @@ Filesystem::Filesystem(logcore::Store* store, logcore::Sequencer* sequencer,
                        const SessionOptions& options)
     : store_(store),
       source_(options.source),
+      log_(logcore::Sha256({store->config().vkey.ToString()})),
       read_only_(options.read_only),
       static_site_(options.static_site),
       uid_(options.uid.value_or(getuid())),
@@ -91,7 +86,8 @@ Filesystem::Filesystem(logcore::Store* store, logcore::Sequencer* sequencer,
                                 sequencer,
                                 Appends::Options{
                                     .async = options.async,
-                                    .max_frames = static_cast<size_t>(store->max_batch_length())},
+                                    .max_frames = static_cast<size_t>(store->max_batch_length()),
+                                    .log = log_},
                                 [](fuse_req_t raw, void* data) {
                                   static_cast<Filesystem*>(fuse_req_userdata(raw))
                                       ->appends_->parked()
@@ -116,7 +112,7 @@ Result<struct stat> Filesystem::StatOf(const Node& node, const Snapshot& snapsho
   ASSIGN_OR_RETURN(const Attributes attributes, view_.AttributesOf(node, snapshot));
   const Nature nature = NatureOf(node.kind);
   struct stat status {};
-  status.st_ino = InodeNumber(node);
+  status.st_ino = InodeNumber(node, log_);
   status.st_mode = nature == Nature::kDirectory ? directory_mode_
                    : nature == Nature::kAppend  ? append_mode_
                                                 : file_mode_;
@@ -304,7 +300,7 @@ size_t Filesystem::AddName(Request& request, const Child& child, bool plus,
   const char* const name = child.name.c_str();
   const auto next = static_cast<off_t>(child.next);
   fuse_entry_param entry{};
-  entry.attr.st_ino = InodeNumber(child.node);
+  entry.attr.st_ino = InodeNumber(child.node, log_);
   entry.attr.st_mode = NatureOf(child.node.kind) == Nature::kDirectory ? S_IFDIR : S_IFREG;
   if (!plus) return fuse_add_direntry(request.get(), to, room, name, &entry.attr, next);
   // Without a node number it is a name alone: for the dots, and what cannot be read.

@@ -91,6 +91,7 @@ class Filesystem {
 
   logcore::Store* const store_;
   const std::string source_;
+  const logcore::Hash log_;  // of its vkey: tells this log from others
   const bool read_only_;
   const bool static_site_;
   std::atomic<bool> kernel_opens_ = false;  // ENOSYS for OPEN; set by Init, which comes first

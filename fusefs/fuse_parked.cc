@@ -22,7 +22,7 @@ uint64_t Parked::Park(Request request) {
   return number;
 }
 
-void Parked::Arm(uint64_t number, std::function<void()> give_up) {
+void Parked::Arm(uint64_t number, std::function<bool()> give_up) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = entries_.find(number);
   if (found == entries_.end()) return;
@@ -54,8 +54,9 @@ size_t Parked::size() {
 void Parked::Interrupted(uint64_t number) {
   const std::lock_guard<std::mutex> lock(mutex_);
   news_ = true;
-  if (std::find(interrupted_.begin(), interrupted_.end(), number) != interrupted_.end()) return;
-  interrupted_.push_back(number);
+  const auto is_it = [number](const Interrupt& interrupt) { return interrupt.number == number; };
+  if (std::any_of(interrupted_.begin(), interrupted_.end(), is_it)) return;
+  interrupted_.push_back({number, std::chrono::steady_clock::now()});
   interrupted_count_ = interrupted_.size();
 }
 
@@ -64,16 +65,20 @@ void Parked::AnswerKilled() {
     uint64_t number;
     pid_t thread;
     bool closing;
-    std::function<void()> give_up;
+    std::function<bool()> give_up;
   };
+  const auto now = std::chrono::steady_clock::now();
   std::vector<Candidate> candidates;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    std::erase_if(interrupted_, [this](uint64_t number) { return !entries_.contains(number); });
+    std::erase_if(interrupted_, [this](const Interrupt& interrupt) {
+      return !entries_.contains(interrupt.number);
+    });
     interrupted_count_ = interrupted_.size();
-    for (const uint64_t number : interrupted_) {
+    for (const auto& [number, at] : interrupted_) {
       const Entry& entry = entries_.at(number);
-      if (entry.armed) candidates.push_back({number, entry.thread, false, entry.give_up});
+      if (!entry.armed || (entry.thread == 0 && now - at < kUnknownInterval)) continue;
+      candidates.push_back({number, entry.thread, false, entry.give_up});
     }
     for (const auto& [number, entry] : entries_) {
       if (entry.closing) candidates.push_back({number, entry.thread, true, nullptr});
@@ -81,8 +86,10 @@ void Parked::AnswerKilled() {
   }
   for (const Candidate& candidate : candidates) {
     const pid_t thread = candidate.thread;
-    if (!(candidate.closing ? IsKilled(thread) : IsFatalSignalPending(thread))) continue;
-    if (candidate.give_up) candidate.give_up();
+    const bool known = thread != 0;
+    if (known && !(candidate.closing ? IsKilled(thread) : IsFatalSignalPending(thread))) continue;
+    const bool undone = candidate.give_up && candidate.give_up();
+    if (!known && !undone) continue;
     if (Request request = Take(candidate.number)) request.Answer(EINTR);
   }
 }

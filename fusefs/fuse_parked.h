@@ -4,7 +4,10 @@
 //
 // An interrupt alone ends nothing: like a write to a disk file, a wait goes on through signals that
 // are handled, stops and traces. FUSE does not say which signal it was, and says it once: from then
-// on /proc is looked at, now and then, for a fatal one.
+// on /proc is looked at, now and then, for a fatal one. There is nothing to look at for a
+// thread of another pid namespace (its id is 0). Interrupted, its write is given up if it still
+// waits after a second and can be undone: the thread may be one that is being killed, and if it is
+// not, it is told the truth.
 //
 // libfuse calls the interrupt function with the request's lock held, at once if the interrupt has
 // overtaken the request. So it only makes a note, and nothing is answered from within it; nor is a
@@ -31,6 +34,8 @@ namespace fusefs {
 inline constexpr std::chrono::milliseconds kKilledInterval{50};
 // How often those who wait in close(2) are: most are answered long before.
 inline constexpr std::chrono::milliseconds kClosingInterval{1000};
+// How long a request of a thread that cannot be looked at goes on after an interrupt.
+inline constexpr std::chrono::milliseconds kUnknownInterval{1000};
 
 class Parked {
  public:
@@ -39,12 +44,12 @@ class Parked {
   explicit Parked(fuse_interrupt_func_t on_interrupt) : on_interrupt_(on_interrupt) {}
 
   uint64_t Park(Request request);
-  // Allows the request to be given up. `give_up` undoes what it waits for, if that can still be; it
-  // is called by AnswerKilled, with no lock held, and can be empty: nothing to undo. Does nothing
-  // if the request is gone.
-  void Arm(uint64_t number, std::function<void()> give_up);
-  // The same for a FLUSH or FSYNC, with nothing to undo. Also given up when its process is found to
-  // be ending by a signal: it closes its files on its way out, and nobody hears what close(2) says.
+  // Allows the request to be given up. `give_up` undoes what it waits for, and says whether that
+  // could still be; it is called by AnswerKilled, with no lock held. Does nothing if the request is
+  // gone.
+  void Arm(uint64_t number, std::function<bool()> give_up);
+  // Allows a FLUSH or FSYNC to be given up, with nothing to undo: when its process is found to be
+  // ending by a signal. It closes its files on its way out, and nobody hears what close(2) says.
   void ArmClosing(uint64_t number);
   // An empty one if it is gone.
   Request Take(uint64_t number);
@@ -54,7 +59,7 @@ class Parked {
   void Interrupted(uint64_t number);
   // Answers EINTR to those that are being killed, also if what they wait for can no longer be
   // undone: the dead do not ask. To be called after news, every kKilledInterval while there are any
-  // interrupted, and every kClosingInterval else.
+  // interrupted, and every kClosingInterval at other times.
   void AnswerKilled();
   // Whether a request was interrupted since this was last asked.
   bool TakeNews() { return news_.load(std::memory_order_relaxed) && news_.exchange(false); }
@@ -66,14 +71,18 @@ class Parked {
     pid_t thread = 0;
     bool armed = false;
     bool closing = false;
-    std::function<void()> give_up;
+    std::function<bool()> give_up;
+  };
+  struct Interrupt {
+    uint64_t number;
+    std::chrono::steady_clock::time_point at;
   };
 
   const fuse_interrupt_func_t on_interrupt_;
   std::mutex mutex_;  // guards all below; nothing is called with it
   uint64_t newest_ = 0;
   std::unordered_map<uint64_t, Entry> entries_;
-  std::vector<uint64_t> interrupted_;
+  std::vector<Interrupt> interrupted_;
   std::atomic<size_t> interrupted_count_ = 0;  // interrupted_.size()
   std::atomic<bool> news_ = false;
 };

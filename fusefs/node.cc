@@ -47,6 +47,15 @@ uint64_t NodeNumber(const Node& node) {
   return number;
 }
 
+uint64_t InodeNumber(const Node& node, const logcore::Hash& log) {
+  if (node.kind != Kind::kAdd && node.kind != Kind::kAddBundle) return NodeNumber(node);
+  uint64_t index = 0;
+  for (const char byte : log.view().substr(0, 8)) {
+    index = index << 8 | static_cast<unsigned char>(byte);
+  }
+  return NodeNumber({.kind = node.kind, .index = index & kMaxIndex});
+}
+
 std::optional<Node> ParseNodeNumber(uint64_t number) {
   if (number == kRootNumber) return Node{};
   const uint64_t kind = number >> kKindShift;

@@ -24,6 +24,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "logcore/hash.h"
 #include "logcore/tile.h"
 
 namespace fusefs {
@@ -59,7 +60,10 @@ inline constexpr uint64_t kMaxTileIndex = (uint64_t{1} << 46) - 1;
 bool HasNumber(const Node& node);
 // It must have one (CHECKed).
 uint64_t NodeNumber(const Node& node);
-// The exact inverse; nothing for a number that NodeNumber never gives.
+// What stat(2) shows: a node's number, but one for all openings of `add` in this log, as cp(1)
+// compares what it saw with what it has opened. The numbers of `add` in two logs differ.
+uint64_t InodeNumber(const Node& node, const logcore::Hash& log);
+// The exact inverse of NodeNumber; nothing for a number that it never gives.
 std::optional<Node> ParseNodeNumber(uint64_t number);
 
 // Of a kTile.

@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -56,9 +57,19 @@ std::string_view Field(std::string_view text, std::string_view name) {
   return {};
 }
 
-bool HasSigkill(std::string_view mask) {
-  const std::optional<uint64_t> signals = ParseNumber<uint64_t>(mask, 16);
-  return signals && (*signals >> (SIGKILL - 1) & 1) != 0;
+constexpr uint64_t MaskOf(std::initializer_list<int> signals) {
+  uint64_t mask = 0;
+  for (const int number : signals) mask |= uint64_t{1} << (number - 1);
+  return mask;
+}
+
+// Signals whose default action ends nobody, as of signal(7).
+constexpr uint64_t kHarmless =
+    MaskOf({SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU});
+
+// A set of signals in a process's `status`; empty if it is not there.
+uint64_t Signals(std::string_view status, std::string_view name) {
+  return ParseNumber<uint64_t>(Field(status, name), 16).value_or(0);
 }
 
 // Whether the thread is one of that process. Costs a twentieth of reading /proc: permission to send
@@ -115,29 +126,40 @@ bool IsKilled(pid_t thread) {
 
 bool IsFatalSignalPending(pid_t thread) {
   const std::string status = ReadProc(thread, "status");
-  return HasSigkill(Field(status, "SigPnd")) || HasSigkill(Field(status, "ShdPnd"));
+  const uint64_t pending = Signals(status, "SigPnd") | Signals(status, "ShdPnd");
+  if ((pending & MaskOf({SIGKILL})) != 0) return true;
+  if (Field(status, "TracerPid") != "0") return false;
+  // The kernel makes SIGKILL of most that are fatal, but not of those that also dump core.
+  const uint64_t survived =
+      Signals(status, "SigBlk") | Signals(status, "SigIgn") | Signals(status, "SigCgt") | kHarmless;
+  return (pending & ~survived) != 0;
 }
 
 // Neither the links in `fd` nor what they lead to: a thread in execve(2) holds the lock that they
 // wait for, and the files are ours.
-bool MayHoldAnother(pid_t thread, ino_t inode) {
-  if (thread <= 0 || !ProcIsOurs()) return true;
+std::optional<size_t> CountDescriptors(pid_t thread, ino_t inode) {
+  if (thread <= 0 || !ProcIsOurs()) return std::nullopt;
   const std::string path = "/proc/" + std::to_string(thread) + "/fdinfo";
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), &closedir);
-  if (folder == nullptr) return true;
+  if (folder == nullptr) return std::nullopt;
+  size_t count = 0;
   int seen = 0;
   while (true) {
     errno = 0;
     const dirent* const entry = readdir(folder.get());
-    if (entry == nullptr) return errno != 0;
+    if (entry == nullptr) return errno == 0 ? std::optional(count) : std::nullopt;
     if (entry->d_name[0] == '.') continue;
-    if (++seen > kMaxDescriptors) return true;
+    if (++seen > kMaxDescriptors) return std::nullopt;
     const std::string info = ReadProc(thread, std::string("fdinfo/") + entry->d_name);
     // Empty: it has just been closed, too.
-    if (!info.empty() && ParseNumber<ino_t>(Field(info, "ino"), 10).value_or(inode) == inode) {
-      return true;
-    }
+    if (info.empty()) continue;
+    if (ParseNumber<ino_t>(Field(info, "ino"), 10).value_or(inode) == inode) ++count;
   }
+}
+
+bool MayHold(const Process& process, ino_t inode) {
+  if (!process.known() || ProcessWithId(process.id) != process) return false;
+  return CountDescriptors(process.id, inode).value_or(1) > 0;
 }
 
 }  // namespace fusefs

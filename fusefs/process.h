@@ -14,7 +14,9 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 
 namespace fusefs {
 
@@ -39,12 +41,14 @@ Process ProcessOf(pid_t thread, pid_t guess = 0);
 bool IsOfAnother(pid_t thread, const Process& process);
 // Whether the thread's process is being ended by a signal. False if it cannot be known.
 bool IsKilled(pid_t thread);
-// Whether a signal that cannot be handled or ignored waits for the thread: it is going to die of it
-// once it is let go.
+// Whether a signal waits for the thread that it is going to die of once it is let go: one that it
+// neither blocks, handles nor ignores. A traced one may be spared all of them but SIGKILL.
 bool IsFatalSignalPending(pid_t thread);
-// Whether the process of a thread that has just closed a descriptor may hold another one of the
-// same open file, as far as inode numbers tell files apart. True if it cannot be known.
-bool MayHoldAnother(pid_t thread, ino_t inode);
+// How many descriptors of files with this inode number the thread's process has; nothing if that
+// cannot be known. An entry that cannot be read is counted.
+std::optional<size_t> CountDescriptors(pid_t thread, ino_t inode);
+// Whether the process is there and may have a descriptor of such a file.
+bool MayHold(const Process& process, ino_t inode);
 
 }  // namespace fusefs
 

@@ -6,6 +6,8 @@
 #ifndef FUSEFS_TABLE_H_
 #define FUSEFS_TABLE_H_
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -27,6 +29,14 @@ class Table {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = things_.find(number);
     return found == things_.end() ? nullptr : found->second;
+  }
+  // How many satisfy the condition, which must not use the table.
+  template <typename Condition>
+  size_t CountIf(const Condition& condition) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return static_cast<size_t>(
+        std::count_if(things_.begin(), things_.end(),
+                      [&](const auto& thing) { return condition(*thing.second); }));
   }
   std::shared_ptr<T> Remove(uint64_t number) {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -19,6 +19,8 @@ using logcore::Fail;
 using logcore::Hash;
 using logcore::Result;
 
+using std::string_literals::operator""s;
+
 constexpr Process kOpener{.id = 100, .instance = 1};
 constexpr Process kChild{.id = 200, .instance = 2};
 constexpr Process kUnknown;
@@ -242,6 +244,38 @@ TEST(AppendFileLines, TheEndOfARefusedLineIsRefusedAgain) {
   EXPECT_EQ(writer.entries.size(), 2u);
 }
 
+// The whole write is refused, also what comes behind the line. Without that, what the next write
+// begins with is no line; but the writer may go on behind the line, or write all of it again.
+TEST(AppendFileLines, TheRestOfAWriteThatIsRefusedForALineLeavesNoHalfLine) {
+  const std::string overlong = std::string(65536, 'x') + "\n";
+  for (const std::string& rest : {"cut "s, "two\ncut "s}) {
+    for (const size_t begun : {size_t{0}, size_t{1}, size_t{40000}}) {
+      const std::string refused = overlong.substr(begun) + rest;
+      Writer gives_up(Framing::kLines);
+      Writer goes_on(Framing::kLines);
+      for (Writer* writer : {&gives_up, &goes_on}) {
+        if (begun > 0) {
+          EXPECT_EQ(writer->Write(overlong.substr(0, begun)), static_cast<ssize_t>(begun));
+        }
+        for (int again = 0; again < 3; ++again) {
+          EXPECT_EQ(writer->Write(refused), -1);
+          EXPECT_EQ(writer->error, Code::kTooLarge);
+        }
+      }
+      gives_up.WriteAll("off\nnext\n");
+      EXPECT_EQ(gives_up.entries, Entries{"next"});
+      goes_on.WriteAll(rest + "off\nnext\n");
+      Entries all = {"cut off", "next"};
+      if (rest.size() > 4) all.insert(all.begin(), "two");
+      EXPECT_EQ(goes_on.entries, all);
+    }
+  }
+  Writer ends(Framing::kLines);
+  EXPECT_EQ(ends.Write(overlong + "two\n"), -1);
+  EXPECT_EQ(ends.Write("three\n"), 6);
+  EXPECT_EQ(ends.entries, Entries{"three"});
+}
+
 // Every cut of a text with an overlong line in it: the others arrive, and it is reported.
 TEST(AppendFileLines, AnOverlongLineCutAnywhere) {
   const std::string text = "one\n" + std::string(70000, 'x') + "\ntwo\nthree\n";
@@ -364,6 +398,36 @@ TEST(AppendFileLines, ACloseDuringAWriteLeavesTheTailAlone) {
   writer.file.Settle(*piece, Fail(Code::kNoSpace, "full"));
   EXPECT_EQ(writer.Write("one\ntwo\n"), 8);
   EXPECT_EQ(writer.entries, (Entries{"one", "two"}));
+}
+
+// A child that was given the file by its opener is about to write the rest.
+TEST(AppendFileLines, TheOpenersCloseLeavesTheTailOfAnotherThatMayGoOn) {
+  Writer writer(Framing::kLines);
+  writer.Write("a ", kChild);
+  EXPECT_EQ(writer.file.tail_writer(), kChild);
+  EXPECT_EQ(writer.Close({.process = kOpener, .writer_may_go_on = true}), 0);
+  writer.Write("b\n", kChild);
+  writer.Write("c", kChild);
+  EXPECT_EQ(writer.Close({.process = kOpener}), 0);
+  EXPECT_EQ(writer.entries, (Entries{"a b", "c"}));
+}
+
+// Its write is answered when it is killed, though it hangs in the commit.
+TEST(AppendFileLines, TheTailOfAKilledProcessIsDroppedWithItsPieceOnTheWay) {
+  for (const bool committed : {true, false}) {
+    Writer writer(Framing::kLines);
+    const Result<Piece> piece = writer.file.Take("whole\nhalf", true);
+    writer.file.SetTailWriter(kChild);
+    EXPECT_EQ(writer.Close(kChild, true), 0);
+    EXPECT_FALSE(writer.file.has_tail());
+    if (committed) {
+      writer.Commit(*piece);
+    } else {
+      writer.file.Settle(*piece, Fail(Code::kNoSpace, "full"));
+    }
+    writer.Release();
+    EXPECT_EQ(writer.entries, committed ? Entries{"whole"} : Entries{});
+  }
 }
 
 TEST(AppendFileBundle, AnIncompleteFrameIsAnErrorAtCloseAndNeverAdded) {

@@ -78,6 +78,32 @@ TEST(Share, HasALittleOfItsOwn) {
   EXPECT_TRUE(unlimited.Resize(size_t{1} << 40));
 }
 
+// What is on its way is counted whole and never refused; who has too much of it may not begin more.
+TEST(Budget, CountsWhatIsOnItsWay) {
+  constexpr uid_t kOther = kUser + 1;
+  const auto budget = std::make_shared<Budget>(300);
+  EXPECT_TRUE(budget->Take(kUser, 150));
+  EXPECT_TRUE(budget->MayBegin(kUser));  // What is in files does not matter: each has its own.
+  EXPECT_TRUE(budget->Take(kOther, 60));
+  budget->Return(kUser, 150);
+  {
+    const OnItsWay first(budget, kUser, 120);
+    EXPECT_TRUE(budget->MayBegin(kUser));
+    EXPECT_FALSE(budget->Take(kUser, 1));
+    EXPECT_TRUE(budget->Take(kOther, 0));
+    const OnItsWay second(budget, kUser, 1000);
+    EXPECT_FALSE(budget->MayBegin(kUser));
+    EXPECT_TRUE(budget->MayBegin(kOther));
+    EXPECT_FALSE(budget->Take(kOther, 1));
+  }
+  EXPECT_TRUE(budget->MayBegin(kUser));
+  EXPECT_TRUE(budget->Take(kUser, 120));
+  EXPECT_FALSE(budget->Take(kUser, 1));
+  const Share unlimited(nullptr, kUser);
+  EXPECT_TRUE(unlimited.MayBegin());
+  EXPECT_EQ(unlimited.SetOut(100), nullptr);
+}
+
 // Two files of a user and a budget with room for one long tail for each of two users.
 class AppendFileWithBudget : public testing::TestWithParam<Framing> {
  protected:
@@ -275,6 +301,45 @@ TEST_P(AppendFileWithBudget, EveryEndOfATailMakesRoom) {
   EXPECT_FALSE(other_fits());
   files_.clear();
   EXPECT_TRUE(other_fits());
+}
+
+// A tail that its close has ended is counted until the log has it, though its file is gone.
+TEST_P(AppendFileWithBudget, ATailOnItsWayIsCounted) {
+  if (GetParam() == Framing::kBundle) return;  // What is not a whole frame is never added.
+  const auto begins = [this](size_t length) {
+    const bool taken = Open()->Take(Half().substr(0, length), true).has_value();
+    files_.pop_back();
+    return taken;
+  };
+  for (const bool by_release : {false, true}) {
+    AppendFile* const file = Open();
+    ASSERT_TRUE(file->Take(Half(), true).has_value());
+    std::optional<Piece> piece =
+        by_release ? file->OnRelease() : file->OnClose({.process = kOpener}).value();
+    ASSERT_TRUE(piece);
+    files_.clear();
+    EXPECT_FALSE(begins(kLong));
+    EXPECT_FALSE(begins(1));
+    AppendFile* const whole = Open();
+    EXPECT_TRUE(whole->Take(Text("one"), true).has_value());  // Only what is not whole has to wait.
+    Piece copy = *piece;
+    piece.reset();
+    EXPECT_FALSE(begins(1));
+    copy = {};
+    EXPECT_TRUE(begins(1));
+    EXPECT_TRUE(begins(kLong));
+    files_.clear();
+  }
+  // Short ones count, too, with what waits for them.
+  std::vector<Piece> pieces;
+  while (begins(1)) {
+    AppendFile* const file = Open();
+    ASSERT_TRUE(file->Take("x", true).has_value());
+    pieces.push_back(file->OnRelease().value());
+    files_.clear();
+    ASSERT_LT(pieces.size(), 1000u);
+  }
+  EXPECT_LT(kLong / kWaitingFileLength, pieces.size() + 2);
 }
 
 TEST_P(AppendFileWithBudget, ReceiptsWithoutRoomAreLost) {

@@ -79,6 +79,19 @@ TEST(Node, WhateverParsesIsThatNumber) {
   EXPECT_LT(1000, parsed);
 }
 
+TEST(Node, AllOpeningsOfAFileHaveOneInodeAndTwoLogsTwo) {
+  const logcore::Hash log = logcore::Sha256({"one"});
+  const logcore::Hash other = logcore::Sha256({"other"});
+  const uint64_t inode = InodeNumber({.kind = Kind::kAdd}, log);
+  EXPECT_EQ(InodeNumber({.kind = Kind::kAdd, .index = 7}, log), inode);
+  EXPECT_NE(InodeNumber({.kind = Kind::kAdd}, other), inode);
+  EXPECT_NE(InodeNumber({.kind = Kind::kAddBundle}, log), inode);
+  EXPECT_EQ(ParseNodeNumber(inode)->kind, Kind::kAdd);
+  const Node entry{.kind = Kind::kEntry, .index = 7};
+  EXPECT_EQ(InodeNumber(entry, log), NodeNumber(entry));
+  EXPECT_EQ(InodeNumber(entry, other), NodeNumber(entry));
+}
+
 TEST(Node, WhatIsOutOfRangeHasNoNumber) {
   EXPECT_FALSE(HasNumber({.kind = Kind::kEntry, .index = kMaxIndex + 1}));
   EXPECT_FALSE(HasNumber({.kind = Kind::kLog, .index = 1}));

@@ -78,24 +78,35 @@ TEST(Process, IsOfAnotherAsFarAsThatIsKnown) {
 }
 
 TEST(Process, OfAnotherDescriptorOfAFile) {
-  const auto may_hold = [](ino_t inode) { return MayHoldAnother(gettid(), inode); };
+  const auto count = [](ino_t inode) { return CountDescriptors(gettid(), inode); };
+  const Process self = ProcessOf(getpid());
   std::FILE* const file = std::tmpfile();
   ASSERT_NE(file, nullptr);
   struct stat status {};
   ASSERT_EQ(fstat(fileno(file), &status), 0);
-  EXPECT_TRUE(may_hold(status.st_ino));
+  EXPECT_EQ(count(status.st_ino), 1u);
   const int copy = dup(fileno(file));
+  EXPECT_EQ(count(status.st_ino), 2u);
   std::fclose(file);
-  EXPECT_TRUE(may_hold(status.st_ino));
-  std::thread([&] { EXPECT_TRUE(may_hold(status.st_ino)); }).join();
+  EXPECT_EQ(count(status.st_ino), 1u);
+  std::thread([&] { EXPECT_EQ(count(status.st_ino), 1u); }).join();
+  EXPECT_TRUE(MayHold(self, status.st_ino));
+  EXPECT_FALSE(MayHold({.id = self.id, .instance = self.instance + 1}, status.st_ino));
+  const Ended ended([] {});  // It has closed all.
+  EXPECT_EQ(CountDescriptors(ended.pid(), status.st_ino), 0u);
+  EXPECT_FALSE(MayHold(ProcessOf(ended.pid()), status.st_ino));
+  EXPECT_FALSE(MayHold(Process{}, status.st_ino));
   close(copy);
-  EXPECT_FALSE(may_hold(status.st_ino));
-  EXPECT_FALSE(MayHoldAnother(Ended([] {}).pid(), status.st_ino));  // It has closed all.
-  for (const pid_t none : {0, -1, 0x7fffffff}) EXPECT_TRUE(MayHoldAnother(none, status.st_ino));
+  EXPECT_EQ(count(status.st_ino), 0u);
+  EXPECT_FALSE(MayHold(self, status.st_ino));
+  for (const pid_t none : {0, -1, 0x7fffffff}) {
+    EXPECT_EQ(CountDescriptors(none, status.st_ino), std::nullopt);
+  }
   // With so many descriptors nobody looks.
   std::vector<int> many;
   for (int i = 0; i < 300; ++i) many.push_back(eventfd(0, 0));
-  EXPECT_TRUE(may_hold(status.st_ino));
+  EXPECT_EQ(count(status.st_ino), std::nullopt);
+  EXPECT_TRUE(MayHold(self, status.st_ino));
   for (const int fd : many) close(fd);
 }
 
@@ -135,6 +146,32 @@ TEST(Process, FatalSignalsArePendingOnlyIfTheyKill) {
   int number = 0;
   sigwait(&blocked, &number);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+// A stopped process does not come to see SIGQUIT, which is fatal, but never becomes SIGKILL.
+TEST(Process, FatalSignalsThatDumpCoreArePending) {
+  struct Case {
+    int number;
+    void (*handler)(int);
+    bool fatal;
+  };
+  for (const auto& [number, handler, fatal] :
+       {Case{SIGQUIT, SIG_DFL, true}, Case{SIGABRT, SIG_DFL, true}, Case{SIGQUIT, SIG_IGN, false},
+        Case{SIGQUIT, [](int) {}, false}, Case{SIGWINCH, SIG_DFL, false},
+        Case{SIGTSTP, SIG_DFL, false}}) {
+    const pid_t child = fork();
+    if (child == 0) {
+      signal(number, handler);
+      raise(SIGSTOP);
+      _exit(0);
+    }
+    siginfo_t info{};
+    waitid(P_PID, static_cast<id_t>(child), &info, WSTOPPED | WNOWAIT);
+    kill(child, number);
+    EXPECT_EQ(IsFatalSignalPending(child), fatal) << number;
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+  }
 }
 
 }  // namespace

@@ -2,11 +2,13 @@
 """Whose close it is: programs of every kind that write a line in two parts, with children, threads
 and other processes that hold the same open file and close it in between."""
 
+import errno
 import os
 import socket
 import subprocess
 import sys
 import threading
+import time
 
 import harness
 
@@ -263,6 +265,78 @@ class SameNamespaceTest(ClosesTest):
             waiting.join(20)
         self.assertEqual(self.log.entries(), [b"before", b"waits"])
 
+    def test_a_child_that_goes_on_when_the_opener_has_closed(self):
+        """The opener's close does not cut the line that the child is writing."""
+        script = "printf 'line, '; read -r _; echo whole; printf end"
+        for _ in range(5):
+            with open(self.add, "ab", buffering=0) as file:
+                child = self.start(["bash", "-c", script], stdin=subprocess.PIPE, stdout=file)
+                time.sleep(0.3)
+            child.communicate(b"\n", timeout=20)
+            harness.wait_for(lambda: self.end_of(self.log.path) == END[4:], "the end is there")
+            self.log.append(b"next")
+        self.assertEqual(self.log.entries(), [b"line, whole", END[4:], b"next"] * 5)
+
+    def test_a_child_that_has_ended_before_the_opener_closes(self):
+        """It has written, and is not waited for: it cannot go on."""
+        for number in range(20):
+            with open(self.add, "ab", buffering=0) as file:
+                child = self.start(["printf", "%d", str(number)], stdout=file)
+                harness.wait_for(lambda: harness.state_of(child.pid) == "Z", "it has ended")
+            self.assertEqual(self.end_of(self.log.path), b"%d" % number)
+
+    def assert_closes_commit(self, count=100):
+        for number in range(count):
+            before = self.log.checkpoint().size
+            descriptor = os.open(self.add, os.O_WRONLY)
+            os.write(descriptor, b"%d" % number)
+            os.close(descriptor)
+            self.assertEqual(self.log.checkpoint().size, before + 1)
+            self.assertEqual(self.end_of(self.log.path), b"%d" % number)
+
+    def test_other_openings_of_the_opener_are_no_copies(self):
+        """Of the same file; and of another log's, which has other numbers."""
+        other = self.mount(self.init("other"))
+        others = [os.open(log / name, os.O_WRONLY)
+                  for log in (self.log, other) for name in ("add", "add.bundle")]
+        self.assert_closes_commit()
+        # Its order among those of another opening is that of the calls.
+        for number in range(50):
+            with open(self.add, "ab", buffering=0) as file:
+                file.write(b"first %d" % number)
+            os.write(others[0], b"second %d\n" % number)
+        self.assertEqual(self.log.entries()[100:], [b"%s %d" % (word, number)
+                         for number in range(50) for word in (b"first", b"second")])
+        # Half a frame is an error, and copies are still told.
+        descriptor = os.open(self.log / "add.bundle", os.O_WRONLY)
+        os.write(descriptor, b"\0\5half")
+        self.assert_errno(errno.EINVAL, os.close, descriptor)
+        descriptor = os.open(self.add, os.O_WRONLY)
+        os.write(descriptor, b"a ")
+        os.close(os.dup(descriptor))
+        os.write(descriptor, b"b\nc")
+        os.close(descriptor)
+        self.assertEqual(self.log.entries()[200:], [b"a b", b"c"])
+        # Two openings that have both been copied cannot be told apart: the last close ends the line.
+        os.close(os.dup(others[0]))
+        with open(self.add, "ab", buffering=0) as file:
+            file.write(b"last")
+        harness.wait_for(lambda: self.end_of(self.log.path) == b"last", "the last close ends it")
+        for descriptor in others:
+            os.close(descriptor)
+
+    def test_a_writer_that_is_killed_in_a_commit_that_hangs(self):
+        """The whole line is on its way, and the half one is dropped."""
+        script = "import os, sys; os.write(os.open(sys.argv[1], os.O_WRONLY), b'whole\\nhalf')"
+        with self.locked_commits(self.log.store):
+            writer = self.start([sys.executable, "-c", script, self.add])
+            time.sleep(1)
+            self.assertIsNone(writer.poll())
+            writer.kill()
+            writer.wait(5)
+        self.log.append(b"next")
+        self.assertEqual(self.log.entries(), [b"whole", b"next"])
+
     def test_a_killed_writers_half_line_is_dropped_and_no_other(self):
         """A child's, and one's own; not what a killed child found when it came."""
         for script in ("printf 'half of a killed one'; kill -9 $$",
@@ -298,6 +372,25 @@ class ContainerTest(ClosesTest):
         harness.run("bash -c 'printf \"half of a killed writer\"; kill -9 $$' >> '%s'" % add)
         harness.wait_for(lambda: len(self.entries_of(path)) > before, "the last close ends it")
         self.assertEqual(self.end_of(path), b"half of a killed writer")
+        self.assertEqual(harness.run(["umount", path]).code, 0)
+
+    def test_writers_outside_can_be_killed_while_a_commit_hangs(self):
+        """All whose line can still be taken back, and without a trace; the first one waits."""
+        path = self.contained("--mount-proc")
+        add = os.path.join(path, "add")
+        with self.locked_commits(self.path("store")):
+            writers = []
+            for number in range(5):
+                writers.append(self.start(["bash", "-c", "echo %d >> '%s'" % (number, add)]))
+                time.sleep(0.5)
+            for writer in writers:
+                self.assertIsNone(writer.poll())
+                writer.kill()
+            for writer in writers[1:]:
+                writer.wait(5)
+            self.assertIsNone(writers[0].poll())
+        writers[0].wait(5)
+        self.assertEqual(self.entries_of(path), [b"0"])
         self.assertEqual(harness.run(["umount", path]).code, 0)
 
     def test_a_proc_of_another_namespace_is_not_believed(self):
