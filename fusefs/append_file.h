@@ -15,7 +15,7 @@
 // to write the rest. Where it cannot be told who closes, only the last close does. When the process
 // that wrote it is killed, it is dropped.
 //
-// Any thread. Tested by tests/fusefs/append_file_test.cc.
+// Any thread. Tested by tests/fusefs/append_file_test.cc and append_close_test.cc.
 
 #ifndef FUSEFS_APPEND_FILE_H_
 #define FUSEFS_APPEND_FILE_H_

@@ -6,10 +6,9 @@
 // it; someone with many user ids counts as many.
 //
 // A tail that a close ends is on its way until the log has it, and there may be nobody who waits
-// for that. It cannot be refused any more, so it is counted even where there is no room, whole, with
-// the open file that waits for it. But a user of whom as much is on its way as is left for all
-// others may not begin another tail: opening, writing and closing again and again is bounded by
-// this.
+// for that. It cannot be refused any more, so it is counted even where there is no room, and whole,
+// with the open file that waits for it. But a user of whom as much is on its way as is left for all
+// others may not begin another tail: this bounds who opens, writes and closes again and again.
 //
 // Budget: any thread. Share: one at a time. Tested by tests/fusefs/budget_test.cc, and with ten
 // thousand open files, and two users, by tests/mount/greedy_test.py.

@@ -15,10 +15,11 @@
 // and one line if many wait already, and its answer waits until that is durable: each writer then
 // holds no more than it would by waiting outside. What open files keep between two writes has a
 // budget (budget.h), and so have tails that were closed and are not yet durable: beyond it, bytes
-// that complete no entry are refused with ENOBUFS, and receipts are lost. What a burst has left free
-// is given back to the system soon after it.
+// that complete no entry are refused with ENOBUFS, and receipts are lost. What a burst has left
+// free is given back to the system soon after it.
 //
-// Any thread. Nothing blocks but Write, which commits what is queued if nobody else does. Tested by tests/mount (append, closes, greedy, writers).
+// Any thread. Nothing blocks but Write, which commits what is queued if nobody else does. Tested by
+// tests/mount (append, closes, greedy, writers).
 
 #ifndef FUSEFS_FUSE_APPEND_H_
 #define FUSEFS_FUSE_APPEND_H_

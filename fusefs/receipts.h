@@ -7,7 +7,9 @@
 // that read lines from a file read ahead, and put back what they did not use by seeking to the end
 // of the last line that they used: bash(1) does so for each `read`, head(1) for whoever reads next.
 // So lines stay here until the program reads or writes again, and if it does that at the beginning
-// of a line that it was just given, this line and those after it are given again.
+// of a line that it was just given, but the first, this line and those after it are given again. At
+// the first one it goes on: a program that reads at one position always would get that line for
+// ever.
 //
 // Holds at most kMaxReceipts that were not given. One thread at a time. Tested by
 // tests/fusefs/receipts_test.cc, append_file_test.cc.

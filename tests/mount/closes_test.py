@@ -317,7 +317,7 @@ class SameNamespaceTest(ClosesTest):
         os.write(descriptor, b"b\nc")
         os.close(descriptor)
         self.assertEqual(self.log.entries()[200:], [b"a b", b"c"])
-        # Two openings that have both been copied cannot be told apart: the last close ends the line.
+        # An opening that was copied may be either: then the last close ends the line.
         os.close(os.dup(others[0]))
         with open(self.add, "ab", buffering=0) as file:
             file.write(b"last")

@@ -45,6 +45,24 @@ print(0, flush=True)
 time.sleep(1000)
 """
 
+# Opens the file, writes LENGTH bytes without a newline, and closes it, COUNT times or until it is
+# refused; another opening that it has closed a copy of makes that nobody waits for these closes.
+CLOSE_ON = """
+import errno, os, sys
+path, count, length = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+os.close(os.dup(os.open(path, os.O_WRONLY)))
+for number in range(count):
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, b'x' * length)
+    except OSError as error:
+        print(number if error.errno == errno.ENOBUFS else error)
+        break
+    os.close(descriptor)
+else:
+    print(number + 1)
+"""
+
 # Writes empty entries, a MiB of them at a time, for SECONDS.
 FLOOD = """
 import os, sys, time
@@ -193,6 +211,33 @@ class GreedyTest(BudgetTest):
         self.assertLess(self.memory() - before, 32 * MIB)
 
 
+class OnItsWayTest(BudgetTest):
+    """Tails that are closed, and that nobody waits for."""
+    OPTIONS = "allow_other,mode=0622"
+    MOST = 64 * MIB
+
+    def test_closing_again_and_again_while_a_commit_hangs(self):
+        os.chmod(self.folder, 0o755)
+        for length, most in ((65_000, 2_000), (1_000, 20_000), (1, 20_000)):
+            before = self.memory()
+            with self.locked_commits(self.log.store):
+                done = harness.run(["setpriv", "--reuid=%d" % NOBODY, "--clear-groups",
+                                    sys.executable, "-c", CLOSE_ON, self.log / "add", str(most),
+                                    str(length)], seconds=60)
+                self.assertEqual((done.code, done.err), (0, b""), done)
+                closed = int(done.out)  # It was refused: that was no other error.
+                self.assertLess(100, closed)
+                self.assertLess(closed, most)
+                self.assertLess(self.memory() - before, self.MOST)
+                another = os.open(self.log / "add", os.O_WRONLY)
+                self.assertEqual(os.write(another, b"y"), 1)  # Another user may begin a line.
+            os.close(another)
+            self.log.append(b"last")
+            self.assertEqual(self.log.entries()[-1], b"last")
+            self.assertEqual(self.log.entries().count(b"x" * length), closed)
+            self.assert_others_go_on()
+
+
 class RefusedTest(BudgetTest):
     """Beside one user who holds all that one user may."""
     OPTIONS = "allow_other,mode=0622"
@@ -259,6 +304,17 @@ class FloodTest(MountedTest):
     def test_one_writer(self):
         self.flood("add")
 
+    def test_memory_is_given_back_while_a_little_is_written(self):
+        writers = [self.python(FLOOD, self.log / "add", 1.5) for _ in range(48)]
+        for writer in writers:
+            self.assertEqual(writer.wait(60), 0)
+        self.assertLess(self.AFTER, self.memory())
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            self.log.append(b"a little")
+            time.sleep(0.3)
+        self.assertLess(self.memory(), self.AFTER)
+
     def test_many_writers(self):
         self.flood(*["add"] * 48)
 
@@ -296,9 +352,9 @@ class StuckTest(MountedTest):
         time.sleep(0.5)
         return writers
 
-    def assert_can_be_killed(self, process):
+    def assert_can_be_killed(self, process, number=signal.SIGKILL):
         start = time.monotonic()
-        process.kill()
+        process.send_signal(number)
         process.wait(PROMPT)
         self.assertLess(time.monotonic() - start, PROMPT)
 
@@ -314,6 +370,22 @@ class StuckTest(MountedTest):
         self.assert_others_go_on()
         self.log.unmount()
         self.assert_sound(self.log.store)
+
+    def test_every_signal_that_ends_a_process_ends_a_writer_whose_commit_is_stuck(self):
+        """Those that dump core, too."""
+        limit = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, limit[1]))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_CORE, limit)
+        with self.locked_commits(self.log.store):
+            numbers = (signal.SIGTERM, signal.SIGQUIT, signal.SIGABRT)
+            for writer, number in zip(self.writers(3), numbers):
+                writer.send_signal(signal.SIGWINCH)
+                writer.send_signal(signal.SIGCHLD)
+                time.sleep(0.3)
+                self.assertIsNone(writer.poll())
+                self.assert_can_be_killed(writer, number)
+                self.assertEqual(writer.returncode, -number)
+        self.assert_others_go_on()
 
     def test_who_calls_a_stopped_daemon_can_be_killed(self):
         self.log.daemon.send_signal(signal.SIGSTOP)
