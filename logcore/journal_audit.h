@@ -38,13 +38,13 @@ struct CommittedLog {
   LogState state;
 };
 
-// What an opening of a store, or an adoption of a backup, would leave; its error, if it would refuse.
-// Of the options only `is_at_home`, `is_backup` and `gap_limit` count. To be called while nobody
-// appends.
+// What an opening of a store, or an adoption of a backup, would leave; its error, if it would
+// refuse. Of the options only `is_at_home`, `is_backup` and `gap_limit` count. To be called while
+// nobody appends.
 Result<CommittedLog> RehearseOpening(Disk* disk, const JournalAuditOptions& options);
 
-// What it would leave of a store that its last writer did not leave at rest: it died, or the machine
-// went down. Null where there is nothing to mend, or it cannot be mended.
+// What it would leave of a store that its last writer did not leave at rest: it died, or the
+// machine went down. Null where there is nothing to mend, or it cannot be mended.
 Result<CommittedLog> RehearseMending(Disk* disk, const JournalAuditOptions& options);
 
 // The first damage there is: kCorrupt or kNotFound, with the file's name. A store that is being

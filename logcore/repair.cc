@@ -328,8 +328,9 @@ class Repairer {
         slot.published.frames_end = step->end.frames_end;
         slot.published.time = step->end.time;
       }
-      slot.published.publication =
-          FirstPublicationTime(evidence_.log.end.time, options_.clock(), disk_->Uptime());
+      ASSIGN_OR_RETURN(const std::string boot_id, disk_->BootId());
+      slot.published.publication = FirstPublicationTime(evidence_.log.end.time, options_.clock(),
+                                                        MomentOf(boot_id, disk_->Uptime()));
     }
     return PublishedFile::Encode(std::move(slot));
   }

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -18,6 +17,7 @@
 #include <utility>
 
 #include "logcore/bytes.h"
+#include "mountd/other_program.h"
 
 namespace mountd {
 namespace {
@@ -42,21 +42,6 @@ bool IsDisconnected(const char* path) {
 tl::unexpected<logcore::Error> Errno() {
   return Fail(errno == EBUSY ? Code::kBusy : Code::kIo,
               errno == EBUSY ? "target is busy" : std::generic_category().message(errno));
-}
-
-bool RunQuietly(std::vector<std::string> words) {
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  pid_t pid = 0;
-  const int error = posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  int status = 0;
-  while (error == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-  return error == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 // A file or directory opened as a place (O_PATH), which stops at the door of its filesystem.

@@ -14,6 +14,7 @@
 #include "mountd/mountpoint.h"
 #include "mountd/server_process.h"
 #include "mountd/stop_signals.h"
+#include "mountd/utab.h"
 
 namespace mountd {
 namespace {
@@ -43,13 +44,18 @@ fusefs::SessionOptions MakeSessionOptions(const MountOptions& options, const Mou
 // Serves requests until the filesystem is unmounted, or a signal says to stop.
 Status ServeRequests(Store* store, Sequencer* sequencer, const fusefs::SessionOptions& options,
                      StopSignals* signals, const std::function<void()>& ready) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<FuseSession> session,
+  ASSIGN_OR_RETURN(std::unique_ptr<FuseSession> session,
                    FuseSession::Mount(store, sequencer, options));
   const std::optional<MountEntry> mount = MountedOn(ReadMountTable(), options.mountpoint);
   signals->Watch(mount ? ServingThreadName(mount->device) : "mount",
                  [&session] { session->Stop(); });
-  Status served = session->Run(ready);
+  Status served = session->Run([&] {
+    NoteMount(options.source, options.mountpoint);
+    ready();
+  });
   signals->EndWatch();
+  session.reset();  // unmounts
+  if (signals->came()) ForgetMount(options.mountpoint);
   return served;
 }
 

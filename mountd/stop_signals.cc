@@ -22,7 +22,10 @@ void StopSignals::Watch(const std::string& thread_name, std::function<void()> st
   CHECK(!thread_.joinable());
   thread_ = std::thread([this, stop = std::move(stop)] {
     int number = 0;
-    while (sigwait(&signals_, &number) == 0 && !ending_) stop();
+    while (sigwait(&signals_, &number) == 0 && !ending_) {
+      came_ = true;
+      stop();
+    }
   });
   pthread_setname_np(thread_.native_handle(), thread_name.c_str());
 }

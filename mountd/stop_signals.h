@@ -27,10 +27,13 @@ class StopSignals {
   // Calls `stop` at each signal, from another thread, which others see by that name at once.
   void Watch(const std::string& thread_name, std::function<void()> stop);
   void EndWatch();
+  // Whether a signal has come while it watched.
+  bool came() const { return came_; }
 
  private:
   sigset_t signals_;
   std::atomic<bool> ending_{false};
+  std::atomic<bool> came_{false};
   std::thread thread_;
 };
 

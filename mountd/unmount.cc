@@ -14,6 +14,7 @@
 #include "mountd/mount_table.h"
 #include "mountd/mountpoint.h"
 #include "mountd/server_process.h"
+#include "mountd/utab.h"
 
 namespace mountd {
 namespace {
@@ -77,6 +78,7 @@ Result<std::string> UnmountAndWait(const UnmountCommand& command) {
   const std::optional<ServerProcess> server = ServerProcess::Find(mount);
   const bool had_connection = HasConnection(mount.device);
   RETURN_IF_ERROR(UnmountOrMakeReadOnly(command, found));
+  ForgetMount(mount.mountpoint);
   if (IsMountedSomewhere(mount.device)) return "";
   if (!server) return fusefs::ProcIsOurs() ? "" : "/proc does not show which process serves it";
   if (!IsGone(mount.device, had_connection, *server) || WaitForEnd(command, *server)) return "";

@@ -36,6 +36,11 @@ class UmountTest(harness.NamespaceTest):
                 self.succeeds("seq 5000 > all; exec 3>>point/add; cat all >&3")
             self.succeeds("umount point")
             self.assert_ended()
+            # Of an absolute path umount(8) asks less, if root asks.
+            self.mount_inside(options)
+            self.succeeds("umount '%s'" % self.point)
+            self.assert_ended()
+            self.assertFalse(self.is_noted())
         for name in ("umount -v", "umount -nf", "umount.tlogfs", "umount.fuse.tlogfs -v"):
             self.mount_inside()
             self.assertEqual(self.inside(name + " point").code, 0)
@@ -43,6 +48,19 @@ class UmountTest(harness.NamespaceTest):
         self.succeeds("mount -t fuse.tlogfs '%s' '%s'; umount point" % (self.store, self.point))
         self.assert_ended()
         self.assert_sound(self.store)
+
+    def is_noted(self):
+        """In what umount(8) reads."""
+        with open("/run/mount/utab", encoding="utf-8") as notes:
+            return "TARGET=%s " % self.point in notes.read()
+
+    def test_a_daemon_that_a_signal_ends_takes_its_note_away(self):
+        self.mount_inside()
+        self.assertTrue(self.is_noted())
+        (daemon,) = harness.daemons_below(self.folder)
+        os.kill(daemon, signal.SIGTERM)
+        harness.wait_for(lambda: not harness.daemons_below(self.folder), "it has ended")
+        self.assertFalse(self.is_noted())
 
     def test_in_another_mount_namespace(self):
         other = self.start(["unshare", "-m", "sh", "-c", "echo; exec sleep 100"], stdout=-1)
@@ -74,7 +92,8 @@ class UmountTest(harness.NamespaceTest):
                         for line in $(seq %d); do echo $writer $line >>log/add; done &
                     done
                     wait
-                    umount log && umount disk && mount -o loop image disk""" % (number % 7))
+                    umount %s && umount disk && mount -o loop image disk"""
+                              % (number % 7, ("log", "$PWD/log", "./log")[number % 3]))
             self.assertIn("sound", self.succeeds("$program check disk/store"))
         finally:
             self.inside("umount log; umount disk")
