@@ -38,7 +38,7 @@ class BackupAuditTest : public testing::Test {
     }
     ASSERT_NE(last, 0u);
     dest_.CrashAt(last + 1);
-    EXPECT_THROW(RunBackup(moments_[1]->disk(), &dest_), SimCrash);
+    EXPECT_THROW(static_cast<void>(RunBackup(moments_[1]->disk(), &dest_)), SimCrash);
     dest_.CrashAt(0);
   }
 
