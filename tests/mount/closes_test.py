@@ -305,6 +305,7 @@ class SameNamespaceTest(ClosesTest):
             with open(self.add, "ab", buffering=0) as file:
                 file.write(b"first %d" % number)
             os.write(others[0], b"second %d\n" % number)
+        os.fsync(others[0])
         self.assertEqual(self.log.entries()[100:], [b"%s %d" % (word, number)
                          for number in range(50) for word in (b"first", b"second")])
         # Half a frame is an error, and copies are still told.
