@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "logcore/entry_bundle.h"
+#include "logcore/tlog/entry_bundle.h"
 
 namespace fusefs {
 namespace {

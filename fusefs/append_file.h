@@ -33,8 +33,8 @@
 #include "fusefs/framing.h"
 #include "fusefs/process.h"
 #include "fusefs/receipts.h"
-#include "logcore/result.h"
-#include "logcore/sequencer.h"
+#include "logcore/log/sequencer.h"
+#include "logcore/util/result.h"
 
 namespace fusefs {
 

@@ -25,7 +25,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "logcore/check.h"
+#include "logcore/util/check.h"
 
 namespace fusefs {
 

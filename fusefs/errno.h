@@ -1,10 +1,10 @@
 // The one table from logcore's error codes to errno. Pure; any thread. Tested by
-// append_file_test.cc.
+// tests/fusefs/append_file_test.cc.
 
 #ifndef FUSEFS_ERRNO_H_
 #define FUSEFS_ERRNO_H_
 
-#include "logcore/result.h"
+#include "logcore/util/result.h"
 
 namespace fusefs {
 

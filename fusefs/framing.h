@@ -1,6 +1,6 @@
 // Framing: how the bytes that are written to `add` and `add.bundle` become frames of entries
-// (logcore/entry_bundle.h). Writes cut the bytes anywhere; what is not yet a whole entry is kept as
-// the open file's *tail* until more comes, or the file is closed.
+// (logcore/tlog/entry_bundle.h). Writes cut the bytes anywhere; what is not yet a whole entry is
+// kept as the open file's *tail* until more comes, or the file is closed.
 //
 //   kLines   an entry is a line; its newline is not part of it. A line over 65,535 bytes is refused
 //            (kTooLarge) and discarded through its newline, even if that comes in a later write.
@@ -26,8 +26,8 @@
 #include <string>
 #include <string_view>
 
-#include "logcore/hash.h"
-#include "logcore/result.h"
+#include "logcore/tlog/hash.h"
+#include "logcore/util/result.h"
 
 namespace fusefs {
 

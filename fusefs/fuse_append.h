@@ -36,7 +36,7 @@
 #include "fusefs/fuse_parked.h"
 #include "fusefs/fuse_request.h"
 #include "fusefs/table.h"
-#include "logcore/sequencer.h"
+#include "logcore/log/sequencer.h"
 
 namespace fusefs {
 

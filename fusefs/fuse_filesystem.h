@@ -33,8 +33,8 @@
 #include "fusefs/openings.h"
 #include "fusefs/tree.h"
 #include "fusefs/view.h"
-#include "logcore/snapshot.h"
-#include "logcore/store.h"
+#include "logcore/log/snapshot.h"
+#include "logcore/posix/commit/store.h"
 
 namespace fusefs {
 

@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "fusefs/errno.h"
-#include "logcore/result.h"
+#include "logcore/util/result.h"
 
 namespace fusefs {
 

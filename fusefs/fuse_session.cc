@@ -19,8 +19,8 @@
 #include <utility>
 
 #include "fusefs/fuse_filesystem.h"
-#include "logcore/check.h"
-#include "logcore/entry_bundle.h"
+#include "logcore/tlog/entry_bundle.h"
+#include "logcore/util/check.h"
 
 namespace fusefs {
 namespace {

@@ -2,7 +2,7 @@
 // API); they translate and decide nothing. What the names are is tree.h, what their bytes are
 // view.h, what a write means append_file.h.
 //
-// Tested by tests/mount (real mounts).
+// One thread runs it; it starts those that serve. Tested by tests/mount (real mounts).
 
 #ifndef FUSEFS_FUSE_SESSION_H_
 #define FUSEFS_FUSE_SESSION_H_
@@ -15,9 +15,9 @@
 #include <string>
 #include <vector>
 
-#include "logcore/result.h"
-#include "logcore/sequencer.h"
-#include "logcore/store.h"
+#include "logcore/log/sequencer.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/util/result.h"
 
 namespace fusefs {
 

@@ -1,7 +1,7 @@
 #include "fusefs/node.h"
 
-#include "logcore/check.h"
-#include "logcore/merkle.h"
+#include "logcore/tlog/merkle.h"
+#include "logcore/util/check.h"
 
 namespace fusefs {
 namespace {

@@ -24,8 +24,8 @@
 #include <cstdint>
 #include <optional>
 
-#include "logcore/hash.h"
-#include "logcore/tile.h"
+#include "logcore/tlog/hash.h"
+#include "logcore/tlog/tile.h"
 
 namespace fusefs {
 

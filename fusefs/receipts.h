@@ -24,7 +24,7 @@
 #include <span>
 #include <string>
 
-#include "logcore/hash.h"
+#include "logcore/tlog/hash.h"
 
 namespace fusefs {
 

@@ -2,8 +2,8 @@
 
 #include <array>
 
-#include "logcore/bytes.h"
-#include "logcore/merkle.h"
+#include "logcore/tlog/merkle.h"
+#include "logcore/util/bytes.h"
 
 namespace fusefs {
 namespace {

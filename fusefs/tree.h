@@ -1,9 +1,9 @@
 // The tree of names: which names there are in a log of some size, which node each of them is, and
 // what listings show. Everything here follows from the size alone.
 //
-// Names are exact: one spelling each (logcore/tile.h), except that an entry has two, its shard's
-// (`entries/x001/x234/067`) and its plain number (`entries/1234067`, never listed). Directories
-// have one name only: the kernel allows them no second one.
+// Names are exact: one spelling each (logcore/tlog/tile.h), except that an entry has two, its
+// shard's (`entries/x001/x234/067`) and its plain number (`entries/1234067`, never listed).
+// Directories have one name only: the kernel allows them no second one.
 //
 // A listing shows what a copy should hold: all full tiles, and of the partial ones the newest of
 // each level. Everything else that was ever true resolves, unlisted. Cookies are slots: a name

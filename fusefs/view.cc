@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "fusefs/tree.h"
-#include "logcore/merkle.h"
+#include "logcore/tlog/merkle.h"
 
 namespace fusefs {
 namespace {

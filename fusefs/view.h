@@ -21,8 +21,8 @@
 #include <utility>
 
 #include "fusefs/node.h"
-#include "logcore/result.h"
-#include "logcore/snapshot.h"
+#include "logcore/log/snapshot.h"
+#include "logcore/util/result.h"
 
 namespace fusefs {
 

@@ -1,11 +1,11 @@
-#include "logcore/backup.h"
+#include "logcore/posix/check/backup.h"
 
 #include <memory>
 #include <ostream>
 
-#include "logcore/base64.h"
-#include "logcore/posix_disk.h"
-#include "logcore/store.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/posix/disk/posix_disk.h"
+#include "logcore/util/base64.h"
 #include "mountd/commands.h"
 #include "mountd/message.h"
 #include "mountd/progress.h"

@@ -1,10 +1,10 @@
 #include <optional>
 #include <ostream>
 
-#include "logcore/audit.h"
-#include "logcore/base64.h"
-#include "logcore/posix_disk.h"
-#include "logcore/store.h"
+#include "logcore/posix/check/audit.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/posix/disk/posix_disk.h"
+#include "logcore/util/base64.h"
 #include "mountd/commands.h"
 #include "mountd/hot_copy.h"
 #include "mountd/message.h"

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <string_view>
 
-#include "logcore/bytes.h"
-#include "logcore/journal.h"
+#include "logcore/posix/files/journal.h"
+#include "logcore/util/bytes.h"
 
 namespace mountd {
 namespace {

@@ -13,7 +13,7 @@
 #include <variant>
 #include <vector>
 
-#include "logcore/result.h"
+#include "logcore/util/result.h"
 #include "mountd/mount_options.h"
 
 namespace mountd {

@@ -7,7 +7,7 @@
 #ifndef MOUNTD_COMMANDS_H_
 #define MOUNTD_COMMANDS_H_
 
-#include "logcore/result.h"
+#include "logcore/util/result.h"
 #include "mountd/command_line.h"
 #include "mountd/environment.h"
 

@@ -12,7 +12,7 @@
 #include <functional>
 #include <string>
 
-#include "logcore/result.h"
+#include "logcore/util/result.h"
 
 namespace mountd {
 

@@ -16,7 +16,7 @@
 #include <system_error>
 #include <utility>
 
-#include "logcore/bytes.h"
+#include "logcore/util/bytes.h"
 #include "mountd/other_program.h"
 
 namespace mountd {

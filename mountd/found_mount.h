@@ -13,7 +13,7 @@
 
 #include <string>
 
-#include "logcore/result.h"
+#include "logcore/util/result.h"
 #include "mountd/mount_table.h"
 
 namespace mountd {

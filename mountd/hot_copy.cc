@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "logcore/store.h"
+#include "logcore/posix/commit/store.h"
 
 namespace mountd {
 

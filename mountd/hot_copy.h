@@ -6,8 +6,8 @@
 #ifndef MOUNTD_HOT_COPY_H_
 #define MOUNTD_HOT_COPY_H_
 
-#include "logcore/disk.h"
-#include "logcore/result.h"
+#include "logcore/posix/disk/disk.h"
+#include "logcore/util/result.h"
 
 namespace mountd {
 

@@ -2,10 +2,10 @@
 #include <boost/filesystem/operations.hpp>
 #include <ostream>
 
-#include "logcore/checkpoint.h"
-#include "logcore/note.h"
-#include "logcore/posix_disk.h"
-#include "logcore/store.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/posix/disk/posix_disk.h"
+#include "logcore/tlog/checkpoint.h"
+#include "logcore/tlog/note.h"
 #include "mountd/commands.h"
 #include "mountd/message.h"
 #include "mountd/small_file.h"

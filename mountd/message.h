@@ -12,7 +12,7 @@
 #include <system_error>
 #include <utility>
 
-#include "logcore/result.h"
+#include "logcore/util/result.h"
 
 namespace mountd {
 

@@ -3,9 +3,9 @@
 #include <ostream>
 
 #include "fusefs/fuse_session.h"
-#include "logcore/posix_disk.h"
-#include "logcore/sequencer.h"
-#include "logcore/store.h"
+#include "logcore/log/sequencer.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/posix/disk/posix_disk.h"
 #include "mountd/commands.h"
 #include "mountd/daemon.h"
 #include "mountd/hot_copy.h"

@@ -5,7 +5,7 @@
 #include <charconv>
 #include <limits>
 
-#include "logcore/bytes.h"
+#include "logcore/util/bytes.h"
 
 namespace mountd {
 namespace {

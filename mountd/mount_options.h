@@ -18,7 +18,7 @@
 #include <string_view>
 #include <vector>
 
-#include "logcore/result.h"
+#include "logcore/util/result.h"
 
 namespace mountd {
 

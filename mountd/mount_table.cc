@@ -4,7 +4,7 @@
 #include <sstream>
 #include <string_view>
 
-#include "logcore/bytes.h"
+#include "logcore/util/bytes.h"
 
 namespace mountd {
 namespace {

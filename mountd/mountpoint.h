@@ -9,7 +9,7 @@
 
 #include <string>
 
-#include "logcore/result.h"
+#include "logcore/util/result.h"
 
 namespace mountd {
 

@@ -1,9 +1,9 @@
-#include "logcore/repair.h"
+#include "logcore/posix/check/repair.h"
 
 #include <ostream>
 
-#include "logcore/base64.h"
-#include "logcore/posix_disk.h"
+#include "logcore/posix/disk/posix_disk.h"
+#include "logcore/util/base64.h"
 #include "mountd/commands.h"
 #include "mountd/message.h"
 #include "mountd/progress.h"

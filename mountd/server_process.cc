@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "fusefs/process.h"
-#include "logcore/bytes.h"
+#include "logcore/util/bytes.h"
 
 namespace mountd {
 namespace {

@@ -8,7 +8,7 @@
 #include <istream>
 #include <system_error>
 
-#include "logcore/note.h"
+#include "logcore/tlog/note.h"
 
 namespace mountd {
 namespace {

@@ -9,7 +9,7 @@
 #include <iosfwd>
 #include <string>
 
-#include "logcore/result.h"
+#include "logcore/util/result.h"
 
 namespace mountd {
 

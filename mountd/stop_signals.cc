@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-#include "logcore/check.h"
+#include "logcore/util/check.h"
 
 namespace mountd {
 

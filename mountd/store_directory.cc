@@ -3,7 +3,7 @@
 #include <boost/filesystem/operations.hpp>
 #include <boost/filesystem/path.hpp>
 
-#include "logcore/posix_disk.h"
+#include "logcore/posix/disk/posix_disk.h"
 
 namespace mountd {
 

@@ -9,9 +9,9 @@
 #include <optional>
 #include <string>
 
-#include "logcore/disk.h"
-#include "logcore/result.h"
-#include "logcore/tentative_disk.h"
+#include "logcore/posix/disk/disk.h"
+#include "logcore/posix/disk/tentative_disk.h"
+#include "logcore/util/result.h"
 
 namespace mountd {
 

@@ -1,4 +1,4 @@
-// The listening socket. Tested by tests/mount/bettyfe_test.py.
+// The listening socket. One thread. Tested by tests/mount/bettyfe_test.py.
 
 #ifndef EXAMPLES_BETTYFE_LISTENER_H_
 #define EXAMPLES_BETTYFE_LISTENER_H_

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "logcore/check.h"
-#include "logcore/entry_bundle.h"
+#include "logcore/tlog/entry_bundle.h"
+#include "logcore/util/check.h"
 
 namespace leafcreator {
 namespace {

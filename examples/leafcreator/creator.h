@@ -31,9 +31,9 @@
 
 #include "latency.h"
 #include "leaves.h"
-#include "logcore/result.h"
-#include "logcore/sequencer.h"
-#include "logcore/store.h"
+#include "logcore/log/sequencer.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/util/result.h"
 #include "options.h"
 
 namespace leafcreator {

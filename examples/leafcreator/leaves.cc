@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "logcore/entry_bundle.h"
+#include "logcore/tlog/entry_bundle.h"
 
 namespace leafcreator {
 namespace {

@@ -19,7 +19,7 @@ class Leaves {
  public:
   // `length` is at most logcore::kMaxEntryLength.
   Leaves(uint64_t instance, size_t length);
-  // Appends leaf `number` of a writer to frames (logcore/entry_bundle.h).
+  // Appends leaf `number` of a writer to frames (logcore/tlog/entry_bundle.h).
   void AppendFrame(uint64_t writer, uint64_t number, std::string* frames);
 
  private:

@@ -22,9 +22,9 @@
 #include <vector>
 
 #include "creator.h"
-#include "logcore/posix_disk.h"
-#include "logcore/result.h"
-#include "logcore/store.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/posix/disk/posix_disk.h"
+#include "logcore/util/result.h"
 #include "options.h"
 
 namespace {

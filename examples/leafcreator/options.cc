@@ -6,8 +6,8 @@
 #include <optional>
 #include <string_view>
 
-#include "logcore/bytes.h"
-#include "logcore/entry_bundle.h"
+#include "logcore/tlog/entry_bundle.h"
+#include "logcore/util/bytes.h"
 
 namespace leafcreator {
 namespace {

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "logcore/result.h"
+#include "logcore/util/result.h"
 
 namespace leafcreator {
 

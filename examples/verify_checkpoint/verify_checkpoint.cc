@@ -21,12 +21,12 @@
 #include <utility>
 #include <vector>
 
-#include "logcore/bytes.h"
-#include "logcore/checkpoint.h"
-#include "logcore/entry_bundle.h"
-#include "logcore/merkle.h"
-#include "logcore/note.h"
-#include "logcore/tile.h"
+#include "logcore/tlog/checkpoint.h"
+#include "logcore/tlog/entry_bundle.h"
+#include "logcore/tlog/merkle.h"
+#include "logcore/tlog/note.h"
+#include "logcore/tlog/tile.h"
+#include "logcore/util/bytes.h"
 
 namespace {
 

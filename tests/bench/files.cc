@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "logcore/entry_bundle.h"
+#include "logcore/tlog/entry_bundle.h"
 #include "tests/bench/measure.h"
 
 namespace bench {

@@ -10,9 +10,9 @@
 #include <thread>
 #include <vector>
 
-#include "logcore/entry_bundle.h"
-#include "logcore/hash.h"
-#include "logcore/merkle.h"
+#include "logcore/tlog/entry_bundle.h"
+#include "logcore/tlog/hash.h"
+#include "logcore/tlog/merkle.h"
 #include "tests/bench/measure.h"
 
 namespace bench {

@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "logcore/entry_bundle.h"
+#include "logcore/tlog/entry_bundle.h"
 #include "tests/bench/open_store.h"
 
 namespace bench {

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <string>
 
-#include "logcore/sequencer.h"
+#include "logcore/log/sequencer.h"
 #include "tests/bench/measure.h"
 
 namespace bench {

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "logcore/entry_bundle.h"
-#include "logcore/sequencer.h"
+#include "logcore/log/sequencer.h"
+#include "logcore/tlog/entry_bundle.h"
 #include "tests/bench/load.h"
 #include "tests/bench/open_store.h"
 

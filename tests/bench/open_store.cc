@@ -3,7 +3,7 @@
 #include <ctime>
 #include <filesystem>
 
-#include "logcore/posix_disk.h"
+#include "logcore/posix/disk/posix_disk.h"
 
 namespace bench {
 namespace {

@@ -8,9 +8,9 @@
 #include <string>
 #include <utility>
 
-#include "logcore/disk.h"
-#include "logcore/result.h"
-#include "logcore/store.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/posix/disk/disk.h"
+#include "logcore/util/result.h"
 #include "tests/bench/measure.h"
 
 namespace bench {

@@ -9,9 +9,9 @@
 #include <thread>
 #include <vector>
 
-#include "logcore/posix_disk.h"
-#include "logcore/scan.h"
-#include "logcore/store.h"
+#include "logcore/log/scan.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/posix/disk/posix_disk.h"
 #include "tests/bench/open_store.h"
 
 namespace bench {

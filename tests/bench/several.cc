@@ -5,7 +5,7 @@
 #include <iostream>
 #include <thread>
 
-#include "logcore/sequencer.h"
+#include "logcore/log/sequencer.h"
 #include "tests/bench/load.h"
 #include "tests/bench/open_store.h"
 

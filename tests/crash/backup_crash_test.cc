@@ -1,9 +1,10 @@
-// Backups that are cut short (logcore/backup.h): at every operation of a first run and of one into
-// an older backup the process is killed, in the midst of a write too, or the power is cut, or the
-// operation fails. What is left is the older backup or the new one: CheckBackup (backups.h) reads,
-// audits, adopts it, and runs once more. And the test of the test: without any of its syncs, a run
-// must be found out. Not there, as without it a reader has to wait, no more: the sync between the
-// two slots of `checkpoint` that say that a run is not finished, and the one before.
+// Backups that are cut short (logcore/posix/check/backup.h): at every operation of a first run and
+// of one into an older backup the process is killed, in the midst of a write too, or the power is
+// cut, or the operation fails. What is left is the older backup or the new one: CheckBackup
+// (backups.h) reads, audits, adopts it, and runs once more. And the test of the test: without any
+// of its syncs, a run must be found out. Not there, as without it a reader has to wait, no more:
+// the sync between the two slots of `checkpoint` that say that a run is not finished, and the one
+// before.
 //
 //   TLOGFS_BACKUP_ROUNDS=10000 backup_crash_test --gtest_filter=*FromCrash*    and ..._SEED
 
@@ -17,8 +18,8 @@
 #include <string>
 #include <vector>
 
-#include "logcore/journal.h"
-#include "logcore/published.h"
+#include "logcore/posix/files/journal.h"
+#include "logcore/posix/files/published.h"
 #include "tests/crash/backups.h"
 
 namespace tlogfs_test {

@@ -4,10 +4,10 @@
 #include <string>
 #include <utility>
 
-#include "logcore/audit.h"
-#include "logcore/checkpoint.h"
-#include "logcore/entry_bundle.h"
-#include "logcore/published.h"
+#include "logcore/posix/check/audit.h"
+#include "logcore/posix/files/published.h"
+#include "logcore/tlog/checkpoint.h"
+#include "logcore/tlog/entry_bundle.h"
 
 namespace tlogfs_test {
 namespace {

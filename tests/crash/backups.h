@@ -1,8 +1,9 @@
-// Backups on simulated machines: what a run of Backup (logcore/backup.h) leaves of a backup is
-// looked at in every way there is: read, audited, adopted and appended to, backed up into again.
+// Backups on simulated machines: what a run of Backup (logcore/posix/check/backup.h) leaves of a
+// backup is looked at in every way there is: read, audited, adopted and appended to, backed up into
+// again.
 //
 // Each of these is done on a copy of the machine; what is not as it must be is a Violation. One
-// thread. Used by tests/logcore/backup_test.cc and tests/crash/backup_crash_test.cc.
+// thread. Used by tests/logcore/posix/check/backup_test.cc and tests/crash/backup_crash_test.cc.
 
 #ifndef TESTS_CRASH_BACKUPS_H_
 #define TESTS_CRASH_BACKUPS_H_
@@ -11,7 +12,7 @@
 #include <memory>
 #include <vector>
 
-#include "logcore/backup.h"
+#include "logcore/posix/check/backup.h"
 #include "tests/crash/world.h"
 
 namespace tlogfs_test {

@@ -1,8 +1,8 @@
 #include "tests/crash/damage.h"
 
-#include "logcore/check.h"
-#include "logcore/published.h"
-#include "logcore/segments.h"
+#include "logcore/posix/files/published.h"
+#include "logcore/posix/files/segments.h"
+#include "logcore/util/check.h"
 
 namespace tlogfs_test {
 

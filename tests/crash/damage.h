@@ -1,5 +1,5 @@
-// Damage of the files that repair (logcore/repair.h) makes again, on a simulated disk; and what the
-// tests of repair have in common. One thread.
+// Damage of the files that repair (logcore/posix/check/repair.h) makes again, on a simulated disk;
+// and what the tests of repair have in common. One thread.
 
 #ifndef TESTS_CRASH_DAMAGE_H_
 #define TESTS_CRASH_DAMAGE_H_
@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "logcore/repair.h"
+#include "logcore/posix/check/repair.h"
 #include "tests/crash/world.h"
 
 namespace tlogfs_test {

@@ -6,9 +6,10 @@
 // cut either; and the store works again as soon as the disk does: at once after kNoSpace, opened
 // anew after any other error.
 //
-// These are all the errors there are at this door (logcore/disk.h): posix_disk.cc makes kNoSpace of
-// ENOSPC and EDQUOT, kIo of EIO and of an fsync that a signal cut short, goes on after EINTR and
-// after short writes elsewhere; what is left of a short write is here a write that fails half-way.
+// These are all the errors there are at this door (logcore/posix/disk/disk.h): posix_disk.cc makes
+// kNoSpace of ENOSPC and EDQUOT, kIo of EIO and of an fsync that a signal cut short, goes on after
+// EINTR and after short writes elsewhere; what is left of a short write is here a write that fails
+// half-way.
 //
 //   TLOGFS_ERROR_PAIRS=1 error_test --gtest_filter=*AllPairs   every two operations of a short life
 

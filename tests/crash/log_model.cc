@@ -4,8 +4,8 @@
 #include <array>
 #include <string_view>
 
-#include "logcore/bytes.h"
-#include "logcore/check.h"
+#include "logcore/util/bytes.h"
+#include "logcore/util/check.h"
 
 namespace tlogfs_test {
 

@@ -1,7 +1,7 @@
 // LogModel: what a log must be, byte by byte: the entries that were appended, and from them every
-// file of the store (logcore/log_files.h) and the root of every tree that a batch ended. Built with
-// two hash functions and the text of the formats; nothing else of logcore. Immutable, shared: a
-// batch makes a new model. Any thread.
+// file of the store (logcore/posix/files/log_files.h) and the root of every tree that a batch
+// ended. Built with two hash functions and the text of the formats; nothing else of logcore.
+// Immutable, shared: a batch makes a new model. Any thread.
 
 #ifndef TESTS_CRASH_LOG_MODEL_H_
 #define TESTS_CRASH_LOG_MODEL_H_
@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "logcore/hash.h"
+#include "logcore/tlog/hash.h"
 #include "tests/support/sim_disk.h"
 
 namespace tlogfs_test {

@@ -1,6 +1,7 @@
-// Long batches, whose frames are written outside of their records (logcore/journal.h): every way to
-// die in such a commit, at the beginning of the log, within a segment, over the end of one, and at
-// the very beginning of the next; and to die with what a failed sync had said and nobody was told.
+// Long batches, whose frames are written outside of their records (logcore/posix/files/journal.h):
+// every way to die in such a commit, at the beginning of the log, within a segment, over the end of
+// one, and at the very beginning of the next; and to die with what a failed sync had said and
+// nobody was told.
 
 #include <gtest/gtest.h>
 
@@ -9,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "logcore/audit.h"
+#include "logcore/posix/check/audit.h"
 #include "tests/crash/runs.h"
 
 namespace tlogfs_test {
@@ -17,7 +18,7 @@ namespace {
 
 using logcore::Code;
 
-constexpr int kCommitLock = 1;  // logcore/lock_file.h
+constexpr int kCommitLock = 1;  // logcore/posix/files/lock_file.h
 
 // Three entries, of which most is whole blocks.
 std::vector<std::string> LongBatch(uint64_t seed) {

@@ -1,7 +1,7 @@
-// Repair (logcore/repair.h) that is cut short: killed, or by the power, at every operation. Then
-// each file is the damaged one or the new one, the damaged one is still there by one of its names,
-// and repairing once more ends it. And sabotage: each sync of a repair is left out, which the same
-// runs must notice.
+// Repair (logcore/posix/check/repair.h) that is cut short: killed, or by the power, at every
+// operation. Then each file is the damaged one or the new one, the damaged one is still there by
+// one of its names, and repairing once more ends it. And sabotage: each sync of a repair is left
+// out, which the same runs must notice.
 
 #include <gtest/gtest.h>
 

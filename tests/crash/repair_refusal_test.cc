@@ -1,4 +1,5 @@
-// What repair (logcore/repair.h) refuses: it says why in one line, and has changed no byte.
+// What repair (logcore/posix/check/repair.h) refuses: it says why in one line, and has changed no
+// byte.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "logcore/journal.h"
-#include "logcore/repair.h"
-#include "logcore/time_rows.h"
+#include "logcore/posix/check/repair.h"
+#include "logcore/posix/files/journal.h"
+#include "logcore/posix/files/time_rows.h"
 #include "tests/crash/damage.h"
 #include "tests/crash/rot.h"
 

@@ -1,15 +1,16 @@
-// Repair (logcore/repair.h) of stores on a simulated disk: every file that follows from others,
-// damaged in every way, after every kind of history. repair_refusal_test.cc has what it refuses.
+// Repair (logcore/posix/check/repair.h) of stores on a simulated disk: every file that follows from
+// others, damaged in every way, after every kind of history. repair_refusal_test.cc has what it
+// refuses.
 
-#include "logcore/repair.h"
+#include "logcore/posix/check/repair.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "logcore/lock_file.h"
-#include "logcore/published.h"
+#include "logcore/posix/files/lock_file.h"
+#include "logcore/posix/files/published.h"
 #include "tests/crash/backups.h"
 #include "tests/crash/damage.h"
 #include "tests/crash/rot.h"

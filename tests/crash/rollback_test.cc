@@ -8,7 +8,8 @@
 //   - a reader gets what was published at one of the two moments, or an error;
 //   - an adoption, shown the older or the newer checkpoint, is refused and has changed no byte, or
 //     the log has all that was acknowledged;
-//   - so is a repair (logcore/repair.h), shown none or the newer one, or the store opens after it.
+//   - so is a repair (logcore/posix/check/repair.h), shown none or the newer one, or the store
+//     opens after it.
 //
 // All files put back at once is the older store, which nobody can tell from inside: left out. So
 // are subsets without files that the older store, once recovered, has with the newer bytes as well.
@@ -24,9 +25,9 @@
 #include <string>
 #include <vector>
 
-#include "logcore/audit.h"
-#include "logcore/published.h"
-#include "logcore/repair.h"
+#include "logcore/posix/check/audit.h"
+#include "logcore/posix/check/repair.h"
+#include "logcore/posix/files/published.h"
 #include "tests/crash/world.h"
 
 namespace tlogfs_test {

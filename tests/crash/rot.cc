@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "logcore/audit.h"
-#include "logcore/published.h"
+#include "logcore/posix/check/audit.h"
+#include "logcore/posix/files/published.h"
 #include "tests/crash/runs.h"
 
 namespace tlogfs_test {

@@ -29,9 +29,9 @@
 #include <string>
 #include <vector>
 
-#include "logcore/entry_bundle.h"
-#include "logcore/store.h"
-#include "logcore/tile.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/tlog/entry_bundle.h"
+#include "logcore/tlog/tile.h"
 #include "tests/crash/world.h"
 
 namespace tlogfs_test {

@@ -7,7 +7,7 @@
 
 #include <cstdlib>
 
-#include "logcore/journal_reader.h"
+#include "logcore/posix/files/journal_reader.h"
 #include "tests/crash/rot.h"
 
 namespace tlogfs_test {

@@ -11,8 +11,8 @@ namespace tlogfs_test {
 
 namespace {
 
-// lock numbers of logcore/lock_file.h: who lets another process work inside an operation must know
-// that it will not wait for this one.
+// lock numbers of logcore/posix/files/lock_file.h: who lets another process work inside an
+// operation must know that it will not wait for this one.
 constexpr int kCommitLock = 1;
 constexpr int kPublishLock = 2;
 

@@ -35,8 +35,8 @@
 #include <string>
 #include <vector>
 
-#include "logcore/journal.h"
-#include "logcore/published.h"
+#include "logcore/posix/files/journal.h"
+#include "logcore/posix/files/published.h"
 #include "tests/crash/runs.h"
 
 namespace tlogfs_test {

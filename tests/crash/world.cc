@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "logcore/audit.h"
-#include "logcore/checkpoint.h"
-#include "logcore/entry_bundle.h"
-#include "logcore/snapshot.h"
+#include "logcore/log/snapshot.h"
+#include "logcore/posix/check/audit.h"
+#include "logcore/tlog/checkpoint.h"
+#include "logcore/tlog/entry_bundle.h"
 #include "tests/support/sim_signatures.h"
 
 namespace tlogfs_test {

@@ -23,8 +23,8 @@
 #include <string>
 #include <vector>
 
-#include "logcore/note.h"
-#include "logcore/store.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/tlog/note.h"
 #include "tests/crash/log_model.h"
 #include "tests/support/sim_disk.h"
 

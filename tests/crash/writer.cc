@@ -28,11 +28,11 @@
 #include <utility>
 #include <vector>
 
-#include "logcore/bytes.h"
-#include "logcore/entry_bundle.h"
-#include "logcore/posix_disk.h"
-#include "logcore/sequencer.h"
-#include "logcore/store.h"
+#include "logcore/log/sequencer.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/posix/disk/posix_disk.h"
+#include "logcore/tlog/entry_bundle.h"
+#include "logcore/util/bytes.h"
 
 namespace {
 

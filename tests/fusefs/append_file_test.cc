@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "fusefs/errno.h"
-#include "logcore/entry_bundle.h"
+#include "logcore/tlog/entry_bundle.h"
 #include "tests/fusefs/append_writer.h"
 
 namespace fusefs {

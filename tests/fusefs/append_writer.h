@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "fusefs/append_file.h"
-#include "logcore/entry_bundle.h"
+#include "logcore/tlog/entry_bundle.h"
 
 namespace fusefs {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "logcore/tile.h"
+#include "logcore/tlog/tile.h"
 
 namespace fusefs {
 namespace {

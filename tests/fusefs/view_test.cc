@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "fusefs/tree.h"
-#include "logcore/entry_bundle.h"
-#include "logcore/posix_disk.h"
-#include "logcore/store.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/posix/disk/posix_disk.h"
+#include "logcore/tlog/entry_bundle.h"
 #include "tests/support/reference_log.h"
 #include "tests/support/temp_log.h"
 

@@ -1,6 +1,6 @@
-// logcore/base64.h: one text per value, both ways.
+// logcore/util/base64.h: one text per value, both ways.
 
-#include "logcore/base64.h"
+#include "logcore/util/base64.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -1,6 +1,6 @@
-// logcore/checkpoint.h: a checkpoint prints as it was, and its tree, signed, opens again.
+// logcore/tlog/checkpoint.h: a checkpoint prints as it was, and its tree, signed, opens again.
 
-#include "logcore/checkpoint.h"
+#include "logcore/tlog/checkpoint.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -1,10 +1,10 @@
-// logcore/cosignature.h: a cosignature says the bytes that it was read from; one that a witness
-// made is found, of each witness once, and one with any bit changed is not.
+// logcore/tlog/cosignature.h: a cosignature says the bytes that it was read from; one that a
+// witness made is found, of each witness once, and one with any bit changed is not.
 
-#include "logcore/cosignature.h"
+#include "logcore/tlog/cosignature.h"
 
-#include "logcore/base64.h"
-#include "logcore/hash.h"
+#include "logcore/tlog/hash.h"
+#include "logcore/util/base64.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {

@@ -1,6 +1,6 @@
-// logcore/entry_bundle.h: frames print as they were, and the three readers of them agree.
+// logcore/tlog/entry_bundle.h: frames print as they were, and the three readers of them agree.
 
-#include "logcore/entry_bundle.h"
+#include "logcore/tlog/entry_bundle.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "logcore/entry_bundle.h"
+#include "logcore/tlog/entry_bundle.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {

@@ -11,8 +11,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "logcore/bytes.h"
-#include "logcore/check.h"
+#include "logcore/util/bytes.h"
+#include "logcore/util/check.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 

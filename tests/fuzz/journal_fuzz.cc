@@ -1,10 +1,10 @@
-// logcore/journal.h: record headers, base slots and heads print as they were. Their checksums are
-// computed here, over what the input says, since no fuzzer guesses one; and one that is wrong is
-// always noticed.
+// logcore/posix/files/journal.h: record headers, base slots and heads print as they were. Their
+// checksums are computed here, over what the input says, since no fuzzer guesses one; and one that
+// is wrong is always noticed.
 //
 //   input: kind 1 | body, without the checksum
 
-#include "logcore/journal.h"
+#include "logcore/posix/files/journal.h"
 
 #include "tests/fuzz/fuzz.h"
 

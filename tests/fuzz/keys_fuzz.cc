@@ -1,8 +1,9 @@
-// The keys of logcore/note.h: a key prints as it was; one with any character changed is no key.
+// The keys of logcore/tlog/note.h: a key prints as it was; one with any character changed is no
+// key.
 
-#include "logcore/base64.h"
-#include "logcore/hash.h"
-#include "logcore/note.h"
+#include "logcore/tlog/hash.h"
+#include "logcore/tlog/note.h"
+#include "logcore/util/base64.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "fusefs/tree.h"
-#include "logcore/merkle.h"
+#include "logcore/tlog/merkle.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {
@@ -38,7 +38,7 @@ void CheckListing(const Node& directory, uint64_t cookie, const Shape& shape) {
   }
 }
 
-// A file's name says the same in the tree as in logcore/tile.h.
+// A file's name says the same in the tree as in logcore/tlog/tile.h.
 void CheckName(const std::string& path, const Node& node) {
   if (node.kind == Kind::kTile) {
     const auto id = logcore::ParseTilePath(path);

@@ -1,6 +1,7 @@
-// logcore/note.h: a note prints as it was; its text, signed, opens again; what opens is a note.
+// logcore/tlog/note.h: a note prints as it was; its text, signed, opens again; what opens is a
+// note.
 
-#include "logcore/note.h"
+#include "logcore/tlog/note.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -11,11 +11,11 @@
 #include <memory>
 #include <vector>
 
-#include "logcore/audit.h"
-#include "logcore/entry_bundle.h"
-#include "logcore/journal.h"
-#include "logcore/published.h"
-#include "logcore/store.h"
+#include "logcore/posix/check/audit.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/posix/files/journal.h"
+#include "logcore/posix/files/published.h"
+#include "logcore/tlog/entry_bundle.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/reference_log.h"
 #include "tests/support/sim_disk.h"

@@ -1,6 +1,6 @@
-// The names of logcore/tile.h: one spelling for each number and each tile, both ways.
+// The names of logcore/tlog/tile.h: one spelling for each number and each tile, both ways.
 
-#include "logcore/tile.h"
+#include "logcore/tlog/tile.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

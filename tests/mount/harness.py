@@ -25,7 +25,7 @@ import unittest
 from reference_log import Checkpoint, tile_path
 
 SKIPPED = 77
-COMMIT_LOCK = 1  # kCommit of logcore/lock_file.h
+COMMIT_LOCK = 1  # kCommit of logcore/posix/files/lock_file.h
 PROGRAM = os.environ.get("TLOGFS", "tlogfs")
 SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/go/bin"
 

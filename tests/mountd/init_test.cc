@@ -8,10 +8,10 @@
 #include <filesystem>
 #include <sstream>
 
-#include "logcore/entry_bundle.h"
-#include "logcore/posix_disk.h"
-#include "logcore/sequencer.h"
-#include "logcore/store.h"
+#include "logcore/log/sequencer.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/posix/disk/posix_disk.h"
+#include "logcore/tlog/entry_bundle.h"
 #include "mountd/run.h"
 #include "tests/support/temp_log.h"
 

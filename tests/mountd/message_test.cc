@@ -9,8 +9,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "logcore/posix_disk.h"
-#include "logcore/store.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/posix/disk/posix_disk.h"
 #include "mountd/run.h"
 #include "tests/support/temp_log.h"
 

@@ -13,10 +13,10 @@
 #include <fstream>
 #include <sstream>
 
-#include "logcore/checkpoint.h"
-#include "logcore/posix_disk.h"
-#include "logcore/published.h"
-#include "logcore/sequencer.h"
+#include "logcore/log/sequencer.h"
+#include "logcore/posix/disk/posix_disk.h"
+#include "logcore/posix/files/published.h"
+#include "logcore/tlog/checkpoint.h"
 #include "mountd/mountpoint.h"
 #include "mountd/progress.h"
 

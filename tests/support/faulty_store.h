@@ -13,10 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include "logcore/entry_bundle.h"
-#include "logcore/posix_disk.h"
-#include "logcore/sequencer.h"
-#include "logcore/store.h"
+#include "logcore/log/sequencer.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/posix/disk/posix_disk.h"
+#include "logcore/tlog/entry_bundle.h"
 #include "tests/support/temp_log.h"
 
 namespace tlogfs_test {

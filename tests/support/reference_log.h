@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "logcore/hash.h"
-#include "logcore/merkle.h"
+#include "logcore/tlog/hash.h"
+#include "logcore/tlog/merkle.h"
 
 namespace tlogfs_test {
 

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "logcore/check.h"
+#include "logcore/util/check.h"
 
 namespace tlogfs_test {
 

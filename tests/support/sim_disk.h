@@ -1,4 +1,5 @@
-// SimDisk: a machine with a disk, in memory, that keeps no promise but those of logcore/disk.h.
+// SimDisk: a machine with a disk, in memory, that keeps no promise but those of
+// logcore/posix/disk/disk.h.
 //
 // Every file has the bytes that are on the *disk* and those in the page *cache*, and the list of
 // writes between the two; directories have the same for names. Processes see the cache. Sync of a
@@ -44,7 +45,7 @@
 #include <utility>
 #include <vector>
 
-#include "logcore/disk.h"
+#include "logcore/posix/disk/disk.h"
 #include "tests/support/sim_bytes.h"
 
 namespace tlogfs_test {

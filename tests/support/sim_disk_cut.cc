@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "logcore/check.h"
+#include "logcore/util/check.h"
 #include "tests/support/sim_disk.h"
 
 namespace tlogfs_test {

@@ -2,10 +2,10 @@
 // crash test would go into signing and verifying the same few checkpoints again and again, as each
 // of its thousands of copies of one moment publishes the same tree.
 //
-// The linker puts these functions between logcore/note.cc and OpenSSL (--wrap, see CMakeLists.txt).
-// What was not seen before goes to OpenSSL; what was, is answered from memory: signing is
-// deterministic, and who has signed a message need not compute that the signature verifies. Any
-// other message, signature or key, by a single bit, is OpenSSL's to judge.
+// The linker puts these functions between logcore/tlog/note.cc and OpenSSL (--wrap, see
+// CMakeLists.txt). What was not seen before goes to OpenSSL; what was, is answered from memory:
+// signing is deterministic, and who has signed a message need not compute that the signature
+// verifies. Any other message, signature or key, by a single bit, is OpenSSL's to judge.
 
 #include "tests/support/sim_signatures.h"
 

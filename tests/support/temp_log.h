@@ -1,5 +1,5 @@
-// A directory of its own for a test, and the log's files (logcore/log_files.h) in it, filled from a
-// ReferenceLog. One thread.
+// A directory of its own for a test, and the log's files (logcore/posix/files/log_files.h) in it,
+// filled from a ReferenceLog. One thread.
 
 #ifndef TESTS_SUPPORT_TEMP_LOG_H_
 #define TESTS_SUPPORT_TEMP_LOG_H_
@@ -14,9 +14,9 @@
 #include <string>
 #include <vector>
 
-#include "logcore/log_files.h"
-#include "logcore/posix_disk.h"
-#include "logcore/snapshot.h"
+#include "logcore/log/snapshot.h"
+#include "logcore/posix/disk/posix_disk.h"
+#include "logcore/posix/files/log_files.h"
 #include "tests/support/reference_log.h"
 
 namespace tlogfs_test {

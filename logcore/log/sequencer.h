@@ -1,0 +1,118 @@
+// Sequencer: takes entries from many threads, gives them their order, commits them in batches, and
+// answers everybody when their entries are durable and when they are published. Group commit
+// without timers: while one batch is being flushed, the next one gathers.
+//
+//   Queue --> queue --> batch --Commit--> durable (on_durable) --Publish--> published
+//
+// One thread commits at a time. Who comes when none does may do it, and saves two wake-ups, which
+// cost as much as a flush (CommitHere; Append does so); what gathers meanwhile is left to the
+// committing thread. That one, the publishing one (publisher.h) and the one that keeps the journal
+// from filling up (journal_freer.h) are started by Start and joined by Stop.
+//
+// Who fills the next batch up while one is being flushed (CommitHere, Submit) prepares it as well:
+// copies it into one piece and hashes its nodes, on the core that the flush leaves idle.
+//
+// Callbacks run on whichever thread commits or publishes, or on the caller's if there is nothing to
+// wait for; no lock is held then. They must not block, nor call CommitHere, Append or Stop. Only
+// these three block.
+//
+// Methods from any thread. Tested by tests/logcore/log/sequencer_test.cc, sequencer_error_test.cc
+// and prepare_test.cc.
+
+#ifndef LOGCORE_LOG_SEQUENCER_H_
+#define LOGCORE_LOG_SEQUENCER_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "logcore/posix/commit/store.h"
+#include "logcore/tlog/hash.h"
+#include "logcore/util/result.h"
+
+namespace logcore {
+
+struct SequencerOptions {
+  // Frames in one record, their bytes and how many, as far as submissions allow: the hashes of
+  // empty entries are much longer than their frames.
+  size_t batch_length = 1 << 20;
+  uint64_t batch_count = 65536;
+  // Bytes of memory that may wait before Full() says so, the batch that is prepared apart.
+  size_t queue_length = 16 << 20;
+  // 0: publish with every commit, but what nobody waits for only every 5 ms while more is waiting
+  // to be committed. Else at most one publication in this time.
+  std::chrono::milliseconds checkpoint_interval{0};
+  // Called at most once: when an error has stopped the log, and nothing is appended any more.
+  std::function<void(const Error&)> on_stopped = nullptr;
+};
+
+struct Appended {
+  uint64_t first_index = 0;
+  std::span<const Hash> leaf_hashes;  // valid during the callback
+  uint64_t ticket = 0;                // Sequencer::Ticket
+};
+
+// Entries that travel together: all of them are committed by one record, or none is.
+struct Submission {
+  std::string frames;  // `count` whole, valid frames, at least one
+  uint64_t count = 0;
+  std::function<void(const Result<Appended>&)> on_durable;  // called exactly once; may be empty
+};
+
+class Sequencer {
+ public:
+  // The store is open for appending and outlives the sequencer.
+  static std::unique_ptr<Sequencer> Start(Store* store, const SequencerOptions& options);
+  ~Sequencer();  // Stops.
+
+  // Numbers submissions, from 1 on, in the order of the log.
+  using Ticket = uint64_t;
+
+  // Hashes and queues; never blocks, never refuses: callers that may wait ask Full() first. After
+  // an error that stops the log, or Stop, on_durable gets that error at once. To be followed by
+  // CommitHere: nobody else looks at the queue.
+  Ticket Queue(Submission submission);
+  // Commits a batch of what is queued, unless another thread is committing: then that one will, and
+  // the next batch is prepared for it here if it is full.
+  void CommitHere();
+  // Queue, for the committing thread.
+  Ticket Submit(Submission submission);
+  // Takes a submission back that no batch has taken yet: true if so, and on_durable will not be
+  // called. False: it is being committed, or was, or is in the batch that comes next.
+  bool Cancel(Ticket ticket);
+  // The newest ticket given out; 0 if there is none.
+  Ticket Newest() const;
+  // Calls `done` once each submission up to `ticket` has failed, was cancelled, or is durable, and
+  // its on_durable was called.
+  void WhenDurable(Ticket ticket, std::function<void()> done);
+  // Calls `done` once each submission up to `ticket` has failed, was cancelled, or is published.
+  // The status is the publication's.
+  void WhenPublished(Ticket ticket, std::function<void(const Status&)> done);
+  // Whether a publication follows each commit, and waits for no timer.
+  bool publishes_at_once() const;
+  // Whether nothing waits, and nothing is being committed.
+  bool Idle() const;
+  // Whether more waits than the queue should hold.
+  bool Full() const;
+  // Calls `ready` (once) when the queue is no longer full.
+  void WhenNotFull(std::function<void()> ready);
+
+  // Waits until the entry is durable: its index.
+  Result<uint64_t> Append(std::string_view entry);
+
+  // Commits and publishes what was submitted, answers everybody, ends the threads.
+  void Stop();
+
+ private:
+  class Impl;
+  explicit Sequencer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace logcore
+
+#endif  // LOGCORE_LOG_SEQUENCER_H_

@@ -1,0 +1,90 @@
+// Opening: what is done before a store takes appends. It looks at what the last writer left (the
+// head in `lock`, the journal, the log's files and the checkpoint), and mends what a crash leaves,
+// as recovery.h says.
+//
+//   the head is of this boot, idle      all four must be of one moment; nothing is done
+//   its writer died in a commit         recovery of the one record under way, from the head
+//   or a sync failed, or the base was   recovery from the base slot that the head names
+//   being advanced
+//   the head is of another boot         recovery from the newest base slot
+//   it is not of this boot, but the     lock, journal and checkpoint were put back, from different
+//   checkpoint is; or it is idle, its   moments: as in another boot; then everything is synced, as
+//   base slot is gone, and an older     nobody knows who wrote it
+//   one leads to the head
+//
+// What `lock` says counts in the boot that wrote it. In any boot it is evidence: records that it
+// knows were acknowledged, and a journal that does not have them was rolled back.
+//
+// The caller holds the locks (lock_file.h) and passes a StagedDisk, unless the head is idle: so a
+// refusal changes nothing. One thread. Tested by tests/crash.
+
+#ifndef LOGCORE_POSIX_COMMIT_OPENING_H_
+#define LOGCORE_POSIX_COMMIT_OPENING_H_
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "logcore/posix/commit/publication.h"
+#include "logcore/posix/commit/recovery.h"
+#include "logcore/posix/disk/disk.h"
+#include "logcore/posix/files/journal.h"
+#include "logcore/posix/files/log_files.h"
+#include "logcore/posix/files/published.h"
+#include "logcore/util/result.h"
+
+namespace logcore {
+
+enum class OpeningMode : int {
+  kIfIdle,  // False, and nothing is done, if anything is to be mended.
+  kMend,
+  kMendCopy,  // What `lock` says is evidence alone: it was copied at another time than the rest.
+};
+
+class Opening {
+ public:
+  // All outlive this. `maker` makes the checkpoint whose slots a power cut has torn; without it,
+  // null, such a store is kCorrupt.
+  Opening(Disk* disk, File* lock, File* journal, LogFiles* files, PublishedFile* published,
+          const CheckpointMaker* maker)
+      : disk_(disk),
+        lock_(lock),
+        journal_(journal),
+        files_(files),
+        published_(published),
+        maker_(maker) {}
+
+  // kCorrupt: it is damaged, or was rolled back in part.
+  Result<bool> Run(OpeningMode mode);
+
+  // After Run returned true.
+  const Base& base() const { return base_; }
+  const Head& head() const { return head_; }
+  const std::string& boot_id() const { return boot_id_; }
+
+ private:
+  Status CheckIdle() const;
+  Status Mend(const std::optional<Head>& known, bool counts, bool is_put_back);
+  Status MendCheckpoint(const LogState& log);
+  Status MakePutBackDurable();
+
+  Disk* const disk_;
+  File* const lock_;
+  File* const journal_;
+  LogFiles* const files_;
+  PublishedFile* const published_;
+  const CheckpointMaker* const maker_;
+  std::string boot_id_;
+  Base base_;
+  Head head_;
+};
+
+// kCorrupt if the slot says that all is on the disk, and so that nothing was appended after it, and
+// the log has gone on.
+Status CheckComplete(const PublishedFile::Slot& slot, const LogState& log);
+// Syncs every file of the store, and their names, whoever wrote them.
+Status SyncStore(Disk* disk, LogFiles* files, uint64_t size);
+
+}  // namespace logcore
+
+#endif  // LOGCORE_POSIX_COMMIT_OPENING_H_

@@ -1,0 +1,240 @@
+// LogFiles: the log's own bytes on a Disk, by index. Which file, which offset; no journal, no lock,
+// no signature, no verification (snapshot.h verifies).
+//
+//   entries/<n>         frames (entry_bundle.h) of entries [65536 n, 65536 (n + 1)): segment n
+//   entries/<n>.index   for every 16th entry, big-endian uint64: its frame's global offset, i.e.
+//                       the bytes of all frames of the log before it
+//   hashes/<L>          nodes of tile level L, in order: tile (L, n, w) = [8192 n, 8192 n + 32 w)
+//   times               in which second each entry was integrated (time_rows.h)
+//
+// All are append-only; bytes once written for an entry never change. `size` arguments say how many
+// entries are known to be there: nothing at or after it is touched.
+//
+// Text offsets are those of the file `log`, in which each entry stands with a newline after it: a
+// frame's 2-byte length becomes one newline, so the text offset of entry i is its frame offset - i.
+//
+// Threads: reading from any; Reserve, Write, Sync by the holder of the commit lock (lock_file.h).
+// At most kMaxOpenSegments segments are kept open. Tested by
+// tests/logcore/posix/files/log_files_test.cc and log_files_outside_test.cc.
+
+#ifndef LOGCORE_POSIX_FILES_LOG_FILES_H_
+#define LOGCORE_POSIX_FILES_LOG_FILES_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "logcore/posix/disk/disk.h"
+#include "logcore/posix/files/mapped_segments.h"
+#include "logcore/posix/files/segments.h"
+#include "logcore/tlog/hash.h"
+#include "logcore/tlog/merkle.h"
+#include "logcore/util/result.h"
+
+namespace logcore {
+
+// Where the log's files end: what must be known to append to them.
+struct LogEnd {
+  uint64_t size = 0;
+  uint64_t frames_end = 0;  // global offset after the last frame
+  uint64_t time_rows = 0;
+  int64_t time = 0;  // second of the last row; 0 if there is none
+  bool operator==(const LogEnd&) const = default;
+};
+
+// Frames outside of a record begin in a block so far behind the end of the log that no committed
+// frames could be zeros from there up to them: whatever the entries are, there is a header of one
+// that is not empty, or the segment is full. So what a commit that died has left is told apart from
+// entries that a journal does not know because it was rolled back. Tests, whose batches are short,
+// have a smaller limit, the same for all who open a store.
+inline constexpr uint64_t kNoGapLimit = ~uint64_t{0};
+
+// A part of frames: `length` bytes after the first `skip` ones.
+struct Outside {
+  uint64_t skip = 0;
+  uint64_t length = 0;
+};
+
+// The part of frames to be appended that lies in one segment.
+struct SegmentPart {
+  uint64_t segment = 0;
+  uint64_t first = 0;  // index of its first entry, counted from the segment's
+  uint64_t count = 0;
+  uint64_t skip = 0;  // bytes of frames before it
+  uint64_t length = 0;
+  std::string rows;  // those of the segment's index that begin here
+};
+
+// What entries add to a log: a function of them and of what is before them, and what takes longest
+// to compute.
+struct Prepared {
+  CompactRange before;
+  uint64_t frames_start = 0;  // global offset
+  CompactRange after;
+  CompletedNodes completed;  // but for level 0, which is the leaf hashes
+  std::vector<SegmentPart> parts;
+};
+
+// `leaf_hashes`: one for each of the whole, valid frames.
+Prepared Prepare(const CompactRange& before, uint64_t frames_start, std::string_view frames,
+                 std::span<const Hash> leaf_hashes);
+
+// Entries to write after a LogEnd.
+struct LogAppend {
+  std::string_view frames;
+  std::span<const Hash> leaf_hashes;
+  const Prepared* prepared;  // of these, after that end
+  int64_t time = 0;          // >= LogEnd::time
+  Outside outside = {};      // what WriteOutside writes, and Write does not
+};
+
+// Where the files end after `append`. The clock's second is noted with its first entry.
+LogEnd EndAfter(const LogEnd& end, const LogAppend& append);
+
+// A byte range of one of the files, which a base slot (journal.h) keeps: see PartialBlocks.
+struct Block {
+  std::string name;
+  uint64_t offset = 0;
+  std::string bytes;
+  bool operator==(const Block&) const = default;
+};
+
+std::string HashesName(int level);  // "hashes/1"
+
+class LogFiles {
+ public:
+  // Opens hashes/* and times, which must exist; segments as they are needed. If only to be read, a
+  // log may lack some of them: reading these is kCorrupt.
+  static Result<std::unique_ptr<LogFiles>> Open(Disk* disk, Access access,
+                                                uint64_t gap_limit = kNoGapLimit);
+  // Of which that is so: why they could not be opened.
+  const std::vector<Error>& lost() const { return lost_; }
+  // Creates the empty files of a new log, and syncs their directories.
+  static Status Create(Disk* disk);
+  // From now on complete segments are mapped (mapped_segments.h), where Mapped() asks for them. To
+  // be called before anything else.
+  void MapSegments() { mapped_ = std::make_unique<MappedSegments>(&segments_); }
+
+  // ---- Reading. kCorrupt where a file is too short or makes no sense.
+
+  Status ReadNodes(int level, uint64_t first, std::span<Hash> out) const;
+  // Frames of entries [first, first + count), count >= 1.
+  Result<std::string> ReadFrames(uint64_t first, uint64_t count, uint64_t size) const;
+  // The segment of entry `index`, in memory. Null: it is not mapped, or not complete.
+  const MappedSegment* Mapped(uint64_t index, uint64_t size) const {
+    const uint64_t number = index / kSegmentEntries;
+    return mapped_ != nullptr && number < size / kSegmentEntries ? mapped_->Get(number) : nullptr;
+  }
+  Result<std::shared_ptr<Segment>> OpenSegment(uint64_t number) const {
+    return segments_.Open(number);
+  }
+  // Global offset of entry `index`'s frame; of the end of the last one if index == size.
+  Result<uint64_t> FrameOffset(uint64_t index, uint64_t size) const;
+  // The same of entry `index`, which has an index row, and those of the rows after it, as long as
+  // they are in one segment: in one read.
+  Status ReadRows(uint64_t index, std::span<uint64_t> offsets) const;
+  // The entry (or its newline) that text offset `offset` lies in. The offset must be below the
+  // text offset of `size`; kInvalid else.
+  Result<uint64_t> FindText(uint64_t offset, uint64_t size) const;
+  // The second in which entry `index` was integrated; index < size.
+  Result<int64_t> Time(uint64_t index) const;
+  // kCorrupt unless every row that says something of an entry below `size` is right.
+  Status CheckTimes(uint64_t size) const;
+
+  // ---- Writing.
+
+  // Makes sure that Write(end, append) will find room and its segments; new segments are created
+  // and their directory is synced. kNoSpace happens here and, where blocks can be reserved, nowhere
+  // later.
+  //
+  // Room is reserved ahead in steps of up to 1 MiB, and this remembers what is reserved. So nobody
+  // may take a reservation back while another process counts on it, and there is no way to: closing
+  // a log keeps the few steps, and the next opening finds them. Only a segment that is complete,
+  // which no one will ever append to, gives back the rest of its last step (by Write).
+  Status Reserve(const LogEnd& end, const LogAppend& append);
+  // Writes, unsynced, and returns where the files end now. Idempotent.
+  Result<LogEnd> Write(const LogEnd& end, const LogAppend& append);
+  // Of frames to be appended, the part that fills whole blocks of the segment they go to, behind a
+  // gap (kNoGapLimit): nothing else is ever in these blocks, so that they can be written before it
+  // is known what becomes of the append. None if they go to several segments.
+  Result<Outside> OutsideOf(const LogEnd& end, uint64_t count, uint64_t frames_length) const;
+  // Writes that part of an append that Reserve has made room for, and makes it durable.
+  Status WriteOutside(const LogEnd& end, const LogAppend& append);
+  // Reads it. False: the file ends before it does.
+  Result<bool> ReadOutside(const LogEnd& end, const Outside& outside, char* out) const;
+  // Removes what was written so after the end, durably.
+  Status CutAfter(const LogEnd& end);
+  // Makes every file end where `end` says, durably. Only for a backup (backup_files.h), whose files
+  // hold nothing after that that was ever said to be there.
+  Status CutAll(const LogEnd& end);
+  // CutAfter, by whichever process, gives back what was reserved.
+  void ForgetReserved() { segments_.ForgetReserved(); }
+
+  // Makes all that was written for entries [from, to) durable, with the names. From any one thread,
+  // also while another one appends.
+  Status Sync(uint64_t from, uint64_t to);
+
+  // The last, unfinished 4 KiB block of each file at `end`. Bytes after `end` are written into
+  // these blocks while those before it are already durable, so a torn write could hurt them.
+  Result<std::vector<Block>> PartialBlocks(const LogEnd& end) const;
+  // Puts them back. kCorrupt if a file has become shorter since.
+  Status WriteBlocks(std::span<const Block> blocks);
+  // Syncs every file that such a block is of, whether entries were written to it or not.
+  Status SyncEnds(const LogEnd& end);
+
+  // kCorrupt unless the files are there and long enough for `size` entries, and the segments that
+  // are full, which never change, end where they must. Reads a row of each segment.
+  Status CheckWhole(uint64_t size) const;
+  // kCorrupt unless every file goes on to where `end` says, or longer. The segments after the last
+  // one, which may be of any length, must be files.
+  Status CheckReach(const LogEnd& end) const;
+  // kCorrupt unless every file ends where `end` says: what was never committed cannot be there. Of
+  // the segments only the last one is looked at, and that there are none after it.
+  Status CheckLengths(const LogEnd& end) const;
+  // As CheckLengths, except that what WriteOutside writes may be there, behind its gap. Entries
+  // that were committed, or could have been, are not taken for that.
+  Status CheckLengthsBeforeCut(const LogEnd& end) const;
+
+ private:
+  struct FileEnd;
+  LogFiles(Disk* disk, Access access, uint64_t gap_limit)
+      : disk_(disk), gap_limit_(gap_limit), segments_(disk, access) {}
+  Result<std::unique_ptr<File>> OpenNeeded(const std::string& name, Access access);
+
+  Status ReservePart(const LogEnd& end, const SegmentPart& part);
+  Result<std::shared_ptr<Segment>> SegmentToWrite(uint64_t number) const;
+  Status WritePart(const LogEnd& end, const LogAppend& append, const SegmentPart& part);
+  Result<FrameWalk> WalkFrom(uint64_t index, uint64_t size) const;
+  Result<std::vector<FileEnd>> Ends(const LogEnd& end) const;
+  // Where the frames after `end` begin in the segment they go to.
+  Result<uint64_t> NextPlace(const LogEnd& end) const;
+  // The blocks that stay zeros between `place` and what is outside of a record.
+  struct Gap {
+    uint64_t begin = 0;
+    uint64_t end = 0;
+  };
+  Gap GapAfter(const LogEnd& end, uint64_t place) const;
+  Status CheckGap(const LogEnd& end) const;
+  Status CheckLengths(const LogEnd& end, const std::string& may_go_on) const;
+  Result<std::vector<std::string>> FilesAfter(const LogEnd& end) const;
+
+  Disk* const disk_;
+  const uint64_t gap_limit_;
+  Segments segments_;
+  // Those that the newest Reserve was for: their Write must not fail for want of a descriptor.
+  std::vector<std::shared_ptr<Segment>> reserved_;
+  std::unique_ptr<MappedSegments> mapped_;
+  std::array<std::unique_ptr<File>, kTileLevels> hashes_;
+  std::array<Reservation, kTileLevels> hashes_room_;
+  std::unique_ptr<File> times_;
+  std::vector<Error> lost_;
+  Reservation times_room_;
+};
+
+}  // namespace logcore
+
+#endif  // LOGCORE_POSIX_FILES_LOG_FILES_H_

@@ -1,0 +1,58 @@
+// Stores of logs whose key has another name than the log itself: such as those that another program
+// has kept until now. No new key could have the name of such a log.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "logcore/posix/check/audit.h"
+#include "logcore/posix/commit/store.h"
+#include "logcore/posix/disk/posix_disk.h"
+#include "logcore/tlog/checkpoint.h"
+#include "logcore/tlog/entry_bundle.h"
+#include "tests/support/temp_log.h"
+
+namespace tlogfs_test {
+namespace {
+
+using namespace logcore;
+
+const StoreOptions kOptions{.clock = [] { return int64_t{1'800'000'000'000'000'000}; }};
+
+TEST(OriginsTest, AreTakenWithAKey) {
+  const SignerKey key = SignerKey::Generate("sum.example.org").value();
+  for (const std::string& origin : {std::string("go.sum database tree"), std::string("vkey x+"),
+                                    std::string(" "), std::string(255, 'o')}) {
+    SCOPED_TRACE(origin);
+    const TempDirectory directory;
+    const auto disk = OpenPosixDisk(directory.path()).value();
+    ASSERT_EQ(Store::Init(disk.get(), {.origin = origin, .key = key}, kOptions).value(),
+              key.verifier());
+    EXPECT_EQ(ReadStoreConfig(disk.get()).value().origin, origin);
+    const auto opens = [&](const std::string& note) {
+      return OpenCheckpoint(note, origin, key.verifier());
+    };
+    std::string first;
+    {
+      const auto store = Store::Open(disk.get(), Store::Mode::kAppend, kOptions).value();
+      first = store->Latest().value()->published().note;
+      EXPECT_TRUE(opens(first).has_value());
+      Batch batch;
+      std::string frame;
+      AppendFrame(&frame, "entry");
+      batch.Append(frame, 1);
+      ASSERT_TRUE(store->Commit(&batch).has_value());
+      ASSERT_TRUE(store->Publish().has_value());
+      EXPECT_EQ(opens(store->Latest().value()->published().note).value().head.size, 1u);
+      ASSERT_TRUE(store->Close().has_value());
+    }
+    EXPECT_THAT(Audit(disk.get(), {}).value().damages, ::testing::IsEmpty());
+    const auto reader = Store::Open(disk.get(), Store::Mode::kReadOnly, kOptions).value();
+    EXPECT_EQ(reader->Latest().value()->size(), 1u);
+    EXPECT_TRUE(Store::Adopt(disk.get(), first, kOptions).has_value());
+    EXPECT_EQ(Store::Adopt(disk.get(), SignCheckpoint("other", {}, key), kOptions).error().code,
+              Code::kInvalid);
+  }
+}
+
+}  // namespace
+}  // namespace tlogfs_test
