@@ -135,13 +135,9 @@ const std::map<std::string, std::set<std::string>> kRooms = {
 const std::set<std::string> kWithoutDoor = {
     "fusefs/fuse_filesystem.h: logcore/posix/commit/store.h",
     "fusefs/fuse_session.h: logcore/posix/commit/store.h",
-    "logcore/log/edge.h: logcore/posix/files/log_files.h",
     "logcore/log/journal_freer.h: logcore/posix/commit/store.h",
     "logcore/log/publisher.h: logcore/posix/commit/store.h",
-    "logcore/log/scan.h: logcore/posix/files/segments.h",
     "logcore/log/sequencer.h: logcore/posix/commit/store.h",
-    "logcore/log/snapshot.h: logcore/posix/files/log_files.h",
-    "logcore/log/snapshot.h: logcore/posix/files/mapped_segments.h",
     "logcore/posix/commit/store.cc: logcore/posix/check/audit.h",
     "logcore/posix/commit/store.cc: logcore/posix/check/backup_files.h",
 };

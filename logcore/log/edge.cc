@@ -12,19 +12,19 @@ namespace logcore {
 
 namespace {
 
-Result<std::vector<Hash>> ReadEdgeTile(const LogFiles& files, int level, uint64_t size) {
+Result<std::vector<Hash>> ReadEdgeTile(const StoredLog& log, int level, uint64_t size) {
   std::vector<Hash> nodes(static_cast<size_t>(PartialWidth(level, size)));
   if (nodes.empty()) return nodes;
-  RETURN_IF_ERROR(files.ReadNodes(level, FullTiles(level, size) * kTileWidth, nodes));
+  RETURN_IF_ERROR(log.ReadNodes(level, FullTiles(level, size) * kTileWidth, nodes));
   return nodes;
 }
 
 }  // namespace
 
-Result<EdgeTiles> ReadEdgeTiles(const LogFiles& files, uint64_t size) {
+Result<EdgeTiles> ReadEdgeTiles(const StoredLog& log, uint64_t size) {
   EdgeTiles tiles;
   for (int level = 0; level < kTileLevels; ++level) {
-    ASSIGN_OR_RETURN(tiles[static_cast<size_t>(level)], ReadEdgeTile(files, level, size));
+    ASSIGN_OR_RETURN(tiles[static_cast<size_t>(level)], ReadEdgeTile(log, level, size));
   }
   return tiles;
 }
@@ -50,11 +50,11 @@ CompactRange CoverOf(const EdgeTiles& tiles, uint64_t size) {
 namespace {
 
 // The nodes of a level's partial tile, from what is below them; they need not be right.
-Result<std::vector<Hash>> ComputeEdgeTile(const LogFiles& files, int level, uint64_t size) {
+Result<std::vector<Hash>> ComputeEdgeTile(const StoredLog& log, int level, uint64_t size) {
   std::vector<Hash> nodes(static_cast<size_t>(PartialWidth(level, size)));
   const uint64_t first = FullTiles(level, size) * kTileWidth;
   if (level == 0) {
-    ASSIGN_OR_RETURN(const std::string frames, files.ReadFrames(first, nodes.size(), size));
+    ASSIGN_OR_RETURN(const std::string frames, log.ReadFrames(first, nodes.size(), size));
     const WholeFrames whole = CountFrames(frames);
     if (whole.count != nodes.size() || whole.length != frames.size()) {
       return Fail(Code::kCorrupt, "entries: the last bundle is not whole");
@@ -64,7 +64,7 @@ Result<std::vector<Hash>> ComputeEdgeTile(const LogFiles& files, int level, uint
   }
   std::vector<Hash> below(kTileWidth);
   for (size_t i = 0; i < nodes.size(); ++i) {
-    RETURN_IF_ERROR(files.ReadNodes(level - 1, (first + i) * kTileWidth, below));
+    RETURN_IF_ERROR(log.ReadNodes(level - 1, (first + i) * kTileWidth, below));
     nodes[i] = PerfectRoot(below);
   }
   return nodes;
@@ -82,12 +82,12 @@ Status AddUnlessCorrupt(Result<std::vector<Hash>> nodes, std::vector<std::vector
 
 }  // namespace
 
-Result<ProvenEdge> ProveEdge(const LogFiles& files, const TreeHead& head) {
+Result<ProvenEdge> ProveEdge(const StoredLog& log, const TreeHead& head) {
   const auto gives_root = [&head](const EdgeTiles& tiles) {
     return CoverOf(tiles, head.size).Root() == head.root;
   };
   ProvenEdge edge;
-  const Result<EdgeTiles> stored = ReadEdgeTiles(files, head.size);
+  const Result<EdgeTiles> stored = ReadEdgeTiles(log, head.size);
   if (stored.has_value() && gives_root(*stored)) {
     edge.tiles = *stored;
     edge.is_stored.fill(true);
@@ -104,8 +104,8 @@ Result<ProvenEdge> ProveEdge(const LogFiles& files, const TreeHead& head) {
     if (PartialWidth(level, head.size) == 0) {
       tiles.emplace_back();
     } else {
-      RETURN_IF_ERROR(AddUnlessCorrupt(ReadEdgeTile(files, level, head.size), &tiles));
-      RETURN_IF_ERROR(AddUnlessCorrupt(ComputeEdgeTile(files, level, head.size), &tiles));
+      RETURN_IF_ERROR(AddUnlessCorrupt(ReadEdgeTile(log, level, head.size), &tiles));
+      RETURN_IF_ERROR(AddUnlessCorrupt(ComputeEdgeTile(log, level, head.size), &tiles));
     }
     count *= tiles.size();
   }
@@ -117,7 +117,7 @@ Result<ProvenEdge> ProveEdge(const LogFiles& files, const TreeHead& head) {
     }
     if (!gives_root(edge.tiles)) continue;
     for (int level = 0; level < kTileLevels; ++level) {
-      const auto present = ReadEdgeTile(files, level, head.size);
+      const auto present = ReadEdgeTile(log, level, head.size);
       const size_t i = static_cast<size_t>(level);
       edge.is_stored[i] = present.has_value() && *present == edge.tiles[i];
     }
@@ -127,21 +127,21 @@ Result<ProvenEdge> ProveEdge(const LogFiles& files, const TreeHead& head) {
                                   std::to_string(head.size) + " does not give the published root");
 }
 
-bool Contradicts(const LogFiles& files, const TreeHead& head) {
+bool Contradicts(const StoredLog& log, const TreeHead& head) {
   EdgeTiles tiles;
   for (int level = 0; level < kTileLevels; ++level) {
-    const auto stored = ReadEdgeTile(files, level, head.size);
+    const auto stored = ReadEdgeTile(log, level, head.size);
     if (!stored.has_value()) return false;
     tiles[static_cast<size_t>(level)] = *stored;
     if (stored->empty()) continue;
-    const auto computed = ComputeEdgeTile(files, level, head.size);
+    const auto computed = ComputeEdgeTile(log, level, head.size);
     if (!computed.has_value() || *computed != *stored) return false;
   }
   return CoverOf(tiles, head.size).Root() != head.root;
 }
 
-Result<CompactRange> ReadEdge(const LogFiles& files, uint64_t size) {
-  ASSIGN_OR_RETURN(const EdgeTiles tiles, ReadEdgeTiles(files, size));
+Result<CompactRange> ReadEdge(const StoredLog& log, uint64_t size) {
+  ASSIGN_OR_RETURN(const EdgeTiles tiles, ReadEdgeTiles(log, size));
   return CoverOf(tiles, size);
 }
 

@@ -10,35 +10,35 @@
 #include <cstdint>
 #include <vector>
 
-#include "logcore/posix/files/log_files.h"
+#include "logcore/log/stored_log.h"
 #include "logcore/tlog/merkle.h"
 #include "logcore/util/result.h"
 
 namespace logcore {
 
 // The nodes of the partial tile of each level: at most 255 of each. Works for every size that the
-// files ever had.
+// log ever had.
 using EdgeTiles = std::array<std::vector<Hash>, kTileLevels>;
-Result<EdgeTiles> ReadEdgeTiles(const LogFiles& files, uint64_t size);
+Result<EdgeTiles> ReadEdgeTiles(const StoredLog& log, uint64_t size);
 
 // The compact range that they make.
 CompactRange CoverOf(const EdgeTiles& tiles, uint64_t size);
 
 // Both.
-Result<CompactRange> ReadEdge(const LogFiles& files, uint64_t size);
+Result<CompactRange> ReadEdge(const StoredLog& log, uint64_t size);
 
 // The edge that gives the root, for readers: every other tile is verified by way of it. So where
-// the files of hashes are damaged just there, the level's nodes are computed from the level below,
+// the stored hashes are damaged just there, the level's nodes are computed from the level below,
 // and those of the lowest one from the frames.
 struct ProvenEdge {
   EdgeTiles tiles;
-  std::array<bool, kTileLevels> is_stored{};  // The files hold that level's, as they are.
+  std::array<bool, kTileLevels> is_stored{};  // That level's are stored, as they are.
 };
 // kCorrupt if what there is does not give the root.
-Result<ProvenEdge> ProveEdge(const LogFiles& files, const TreeHead& head);
-// Whether the files, the frames too, agree about the edge of a tree of that size, and give another
-// root: then it is not the files that are damaged.
-bool Contradicts(const LogFiles& files, const TreeHead& head);
+Result<ProvenEdge> ProveEdge(const StoredLog& log, const TreeHead& head);
+// Whether what is stored, the frames too, agrees about the edge of a tree of that size, and give
+// another root: then it is not that which is damaged.
+bool Contradicts(const StoredLog& log, const TreeHead& head);
 
 }  // namespace logcore
 

@@ -36,43 +36,27 @@ Scan::Scan(std::shared_ptr<const Snapshot> snapshot, uint64_t first, uint64_t en
 // verified, or the lengths that must fit together, tell.
 Status Scan::Begin() {
   const uint64_t size = snapshot_->size();
-  ASSIGN_OR_RETURN(offset_, snapshot_->files_->FrameOffset(index_, size));
+  ASSIGN_OR_RETURN(offset_, snapshot_->stored_->FrameOffset(index_, size));
   end_offset_ = snapshot_->published().frames_end;
   if (end_ != size) {
-    ASSIGN_OR_RETURN(end_offset_, snapshot_->files_->FrameOffset(end_, size));
+    ASSIGN_OR_RETURN(end_offset_, snapshot_->stored_->FrameOffset(end_, size));
   }
   if (end_offset_ < offset_) {
-    return FailCorrupt(SegmentIndexName(index_ / kSegmentEntries), 0,
-                       "the offsets do not fit together");
+    return snapshot_->FailEntries(index_, end_, "the offsets do not fit together");
   }
   buffer_length_ = std::min<uint64_t>(options_.piece, end_offset_ - offset_);
   buffer_ = std::make_unique_for_overwrite<char[]>(buffer_length_);
   return {};
 }
 
-Status Scan::OpenSegment() {
-  const uint64_t number = index_ / kSegmentEntries;
-  if (segment_ != nullptr && segment_->number() == number) return {};
-  ASSIGN_OR_RETURN(std::shared_ptr<const Segment> segment, snapshot_->files_->OpenSegment(number));
-  ASSIGN_OR_RETURN(base_, segment->Base());
-  if (offset_ < base_ || (index_ % kSegmentEntries == 0 && base_ != offset_)) {
-    return FailCorrupt(segment->index_name(), 0, "the segment does not begin where it should");
-  }
-  segment_ = std::move(segment);
-  return {};
-}
-
-// All entries of the segment that lie whole in the next `buffer_length_` bytes: at least one.
+// All entries that lie whole in the next `buffer_length_` bytes: at least one.
 Status Scan::ReadPiece() {
-  RETURN_IF_ERROR(OpenSegment());
   const size_t length = std::min<uint64_t>(buffer_length_, end_offset_ - offset_);
-  const uint64_t place = offset_ - base_;
-  ASSIGN_OR_RETURN(const size_t count, segment_->frames()->ReadAt(place, buffer_.get(), length));
-  const uint64_t stop = std::min(end_, (segment_->number() + 1) * kSegmentEntries);
-  ParseWhole({buffer_.get(), count}, stop - index_, &entries_);
+  ASSIGN_OR_RETURN(const StoredLog::Piece piece,
+                   snapshot_->stored_->ReadPiece(index_, offset_, {buffer_.get(), length}));
+  ParseWhole({buffer_.get(), piece.length}, std::min(end_, piece.end) - index_, &entries_);
   if (!entries_.empty()) return {};
-  return FailCorrupt(segment_->frames_name(), place,
-                     "entry " + std::to_string(index_) + " is cut short");
+  return snapshot_->FailEntries(index_, index_ + 1, "is cut short");
 }
 
 // How many entries of the piece are verified: at least one. A bundle that lies whole in it is
@@ -121,8 +105,7 @@ Result<std::span<const std::string_view>> Scan::Next() {
   const std::string_view last = entries.back();
   const uint64_t next = offset_ + static_cast<uint64_t>(last.data() + last.size() - buffer_.get());
   if (index_ + count == end_ && next != end_offset_) {
-    return FailCorrupt(segment_->frames_name(), next - base_,
-                       "entry " + std::to_string(end_ - 1) + " does not end where it should");
+    return snapshot_->FailEntries(end_ - 1, end_, "does not end where it should");
   }
   index_ += count;
   offset_ = next;

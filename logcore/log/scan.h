@@ -2,7 +2,7 @@
 // that is used again. Nothing is looked up or allocated for a single entry.
 //
 // Verified, as all reading is, it gives no byte that was not hashed up to the published root, by it
-// or by an earlier read (Verified). As stored, it gives what lies in the files: that lengths fit
+// or by an earlier read (Verified). As stored, it gives what lies in the storage: that lengths fit
 // together is checked, the hashes are not. For who compares what he reads with hashes of his own.
 //
 // One thread; the views live until the next call. Tested by tests/logcore/log/scan_test.cc.
@@ -17,7 +17,6 @@
 #include <vector>
 
 #include "logcore/log/snapshot.h"
-#include "logcore/posix/files/segments.h"
 #include "logcore/tlog/entry_bundle.h"
 #include "logcore/util/result.h"
 
@@ -43,7 +42,6 @@ class Scan {
 
  private:
   Status Begin();
-  Status OpenSegment();
   Status ReadPiece();
   Result<size_t> CountVerified();
 
@@ -53,8 +51,6 @@ class Scan {
   uint64_t index_;           // of the next entry
   uint64_t offset_ = 0;      // global, of its frame
   uint64_t end_offset_ = 0;  // of the frame at `end_`
-  std::shared_ptr<const Segment> segment_;
-  uint64_t base_ = 0;  // of the segment
   size_t buffer_length_ = 0;
   std::unique_ptr<char[]> buffer_;         // none before the first piece
   std::vector<std::string_view> entries_;  // in it

@@ -14,20 +14,22 @@ tl::unexpected<Error> NotInTree(const std::string& what, uint64_t size) {
   return Fail(Code::kNotFound, what + " is not in a tree of size " + std::to_string(size));
 }
 
+}  // namespace
+
+Snapshot::Snapshot(Published published, std::shared_ptr<const StoredLog> stored,
+                   std::shared_ptr<Verified> verified)
+    : published_(std::move(published)),
+      stored_(std::move(stored)),
+      verified_(std::move(verified)) {}
+
 // "entries/0: entries 256 to 511: WHY".
-tl::unexpected<Error> FailEntries(uint64_t first, uint64_t end, std::string_view why) {
+tl::unexpected<Error> Snapshot::FailEntries(uint64_t first, uint64_t end,
+                                            std::string_view why) const {
   std::string what = first + 1 == end ? "entry " : "entries ";
   what += std::to_string(first);
   if (first + 1 != end) what += " to " + std::to_string(end - 1);
-  return Fail(Code::kCorrupt,
-              SegmentName(first / kSegmentEntries) + ": " + what + ": " + std::string(why));
+  return Fail(Code::kCorrupt, stored_->FramesName(first) + ": " + what + ": " + std::string(why));
 }
-
-}  // namespace
-
-Snapshot::Snapshot(Published published, std::shared_ptr<const LogFiles> files,
-                   std::shared_ptr<Verified> verified)
-    : published_(std::move(published)), files_(std::move(files)), verified_(std::move(verified)) {}
 
 // ---- Tiles
 
@@ -36,7 +38,7 @@ Snapshot::Snapshot(Published published, std::shared_ptr<const LogFiles> files,
 Result<const ProvenEdge*> Snapshot::VerifiedEdge() const {
   const std::lock_guard lock(edge_mutex_);
   if (edge_) return &*edge_;
-  ASSIGN_OR_RETURN(ProvenEdge edge, ProveEdge(*files_, published_.head));
+  ASSIGN_OR_RETURN(ProvenEdge edge, ProveEdge(*stored_, published_.head));
   for (int level = 0; level < kTileLevels; ++level) {
     const int width = PartialWidth(level, size());
     if (width == 0 || !edge.is_stored[static_cast<size_t>(level)]) continue;
@@ -65,27 +67,26 @@ Status Snapshot::ReadNodes(int level, uint64_t first, std::span<Hash> out) const
   const size_t skip = first % kTileWidth;
   CHECK(skip + out.size() <= kTileWidth && first + out.size() <= NodeCount(level, size()));
   if (verified_->Covers({level, index, static_cast<int>(skip + out.size())})) {
-    return files_->ReadNodes(level, first, out);
+    return stored_->ReadNodes(level, first, out);
   }
   if (index == FullTiles(level, size())) {
     ASSIGN_OR_RETURN(const ProvenEdge* const edge, VerifiedEdge());
     if (!edge->is_stored[static_cast<size_t>(level)]) {
-      return Fail(Code::kCorrupt, "hashes/" + std::to_string(level) + ": tile " +
-                                      std::to_string(index) + " is not the published one");
+      return Fail(Code::kCorrupt, stored_->NodesName(level) + ": tile " + std::to_string(index) +
+                                      " is not the published one");
     }
     const std::vector<Hash>& nodes = edge->tiles[static_cast<size_t>(level)];
     std::copy_n(nodes.begin() + static_cast<ptrdiff_t>(skip), out.size(), out.begin());
     return {};
   }
   std::vector<Hash> nodes(kTileWidth);
-  RETURN_IF_ERROR(files_->ReadNodes(level, index * kTileWidth, nodes));
+  RETURN_IF_ERROR(stored_->ReadNodes(level, index * kTileWidth, nodes));
   ASSIGN_OR_RETURN(const Hash parent, ReadParent(level + 1, index));
   std::vector<Hash> scratch = nodes;
   if (PerfectRoot(scratch) != parent) {
-    return Fail(Code::kCorrupt, "hashes/" + std::to_string(level) + ": tile " +
-                                    std::to_string(index) + " does not give node " +
-                                    std::to_string(index) + " of hashes/" +
-                                    std::to_string(level + 1));
+    return Fail(Code::kCorrupt, stored_->NodesName(level) + ": tile " + std::to_string(index) +
+                                    " does not give node " + std::to_string(index) + " of " +
+                                    stored_->NodesName(level + 1));
   }
   verified_->Add({level, index, kTileWidth});
   std::copy_n(nodes.begin() + static_cast<ptrdiff_t>(skip), out.size(), out.begin());
@@ -105,8 +106,8 @@ Result<uint64_t> Snapshot::TileLength(const TileId& id) const {
   if (id.level != kEntriesLevel) return width * kHashLength;
   const uint64_t first = id.index * kTileWidth;
   RETURN_IF_ERROR(VerifyBundle(id.index, id.width));
-  ASSIGN_OR_RETURN(const uint64_t begin, files_->FrameOffset(first, size()));
-  ASSIGN_OR_RETURN(const uint64_t end, files_->FrameOffset(first + width, size()));
+  ASSIGN_OR_RETURN(const uint64_t begin, stored_->FrameOffset(first, size()));
+  ASSIGN_OR_RETURN(const uint64_t end, stored_->FrameOffset(first + width, size()));
   if (end < begin) return FailEntries(first, first + width, "the offsets do not fit together");
   return end - begin;
 }
@@ -135,21 +136,21 @@ Result<std::string> Snapshot::ReadBundle(uint64_t bundle, int from, int to) cons
   const uint64_t first = bundle * kTileWidth;
   const int known = verified_->Width(kEntriesLevel, bundle);
   if (to <= known) {
-    return files_->ReadFrames(first + static_cast<uint64_t>(from), static_cast<uint64_t>(to - from),
-                              size());
+    return stored_->ReadFrames(first + static_cast<uint64_t>(from),
+                               static_cast<uint64_t>(to - from), size());
   }
   const bool full = bundle < FullTiles(kEntriesLevel, size());
   const int whole = full ? kTileWidth : PartialWidth(kEntriesLevel, size());
   const int begin = std::min(from, known);
   const uint64_t count = static_cast<uint64_t>(whole - begin);
   ASSIGN_OR_RETURN(std::string frames,
-                   files_->ReadFrames(first + static_cast<uint64_t>(begin), count, size()));
+                   stored_->ReadFrames(first + static_cast<uint64_t>(begin), count, size()));
   const Result<std::vector<std::string_view>> entries = ParseFrames(frames, count);
   if (!entries.has_value()) {
     return FailEntries(first, first + static_cast<uint64_t>(whole), entries.error().message);
   }
   ASSIGN_OR_RETURN(const uint64_t offset,
-                   files_->FrameOffset(first + static_cast<uint64_t>(begin), size()));
+                   stored_->FrameOffset(first + static_cast<uint64_t>(begin), size()));
   RETURN_IF_ERROR(CheckBundle(bundle, begin, known, offset, *entries));
   // Where the frame of entry `i` of the bundle begins.
   const auto place = [&](int i) {
@@ -188,18 +189,10 @@ Status Snapshot::CheckBundle(uint64_t bundle, int begin, int known, uint64_t off
     return FailEntries(index, index + 1, "the hash is not the one in the tree");
   }
   // The offsets too, which later reads and all lengths are taken from.
-  constexpr int kStride = static_cast<int>(kIndexStride);
-  std::array<uint64_t, kTileWidth / kIndexStride> rows_room;
-  const int first_row = (begin + kStride - 1) / kStride;
-  const int end_row = (whole + kStride - 1) / kStride;
-  const auto rows = std::span(rows_room).first(static_cast<size_t>(end_row - first_row));
-  RETURN_IF_ERROR(files_->ReadRows(first + static_cast<uint64_t>(first_row * kStride), rows));
-  for (int i = first_row * kStride; i < whole; i += kStride) {
-    const uint64_t index = first + static_cast<uint64_t>(i);
-    if (rows[static_cast<size_t>(i / kStride - first_row)] != offset + place(i)) {
-      return FailEntries(index, index + 1, "is not where its row says");
-    }
-  }
+  std::array<uint64_t, kTileWidth> offsets_room;
+  const auto offsets = std::span(offsets_room).first(entries.size());
+  for (int i = begin; i < whole; ++i) offsets[static_cast<size_t>(i - begin)] = offset + place(i);
+  RETURN_IF_ERROR(stored_->CheckOffsets(first + static_cast<uint64_t>(begin), offsets));
   verified_->Add({kEntriesLevel, bundle, whole});
   return {};
 }
@@ -223,7 +216,7 @@ Result<std::string> Snapshot::ReadEntries(uint64_t first, uint64_t end) const {
   for (uint64_t bundle = first / kTileWidth; covered && bundle <= last_bundle; ++bundle) {
     covered = verified_->Covers({kEntriesLevel, bundle, width(bundle)});
   }
-  if (covered) return files_->ReadFrames(first, end - first, size());
+  if (covered) return stored_->ReadFrames(first, end - first, size());
   std::string frames;
   for (uint64_t bundle = first / kTileWidth; bundle <= last_bundle; ++bundle) {
     const uint64_t from = std::max(first, bundle * kTileWidth) % kTileWidth;
@@ -249,26 +242,26 @@ Result<std::string> Snapshot::Entry(uint64_t index) const {
 
 Result<std::span<const std::string_view>> Snapshot::Entries(std::span<const uint64_t> indexes,
                                                             EntryBuffer* buffer) const {
-  buffer->lookups_.clear();
+  buffer->held_.clear();
   buffer->copies_.clear();
   buffer->bytes_.clear();
   buffer->entries_.resize(indexes.size());
   for (size_t slot = 0; slot < indexes.size(); ++slot) {
     const uint64_t index = indexes[slot];
-    if (const MappedSegment* const segment = files_->Mapped(index, size())) {
+    if (index < size() && stored_->Holds(index, size())) {
       const TileId needed{kEntriesLevel, index / kTileWidth,
                           static_cast<int>(index % kTileWidth) + 1};
       if (!verified_->Covers(needed)) {
         RETURN_IF_ERROR(VerifyBundle(needed.index, needed.width));
       }
-      buffer->lookups_.push_back({segment, index % kSegmentEntries, &buffer->entries_[slot]});
+      buffer->held_.push_back({index, &buffer->entries_[slot]});
     } else {
       ASSIGN_OR_RETURN(const std::string entry, Entry(index));
       buffer->copies_.push_back({slot, buffer->bytes_.size()});
       buffer->bytes_ += entry;
     }
   }
-  RETURN_IF_ERROR(FindMapped(buffer->lookups_));
+  RETURN_IF_ERROR(stored_->Find(buffer->held_));
   // Only now do the copies stay where they are.
   size_t end = buffer->bytes_.size();
   for (size_t i = buffer->copies_.size(); i-- != 0;) {
@@ -282,8 +275,8 @@ Result<std::span<const std::string_view>> Snapshot::Entries(std::span<const uint
 Result<uint64_t> Snapshot::EntryLength(uint64_t index) const {
   if (index >= size()) return NotInTree("entry " + std::to_string(index), size());
   RETURN_IF_ERROR(VerifyBundle(index / kTileWidth, static_cast<int>(index % kTileWidth) + 1));
-  ASSIGN_OR_RETURN(const uint64_t begin, files_->FrameOffset(index, size()));
-  ASSIGN_OR_RETURN(const uint64_t end, files_->FrameOffset(index + 1, size()));
+  ASSIGN_OR_RETURN(const uint64_t begin, stored_->FrameOffset(index, size()));
+  ASSIGN_OR_RETURN(const uint64_t end, stored_->FrameOffset(index + 1, size()));
   if (end < begin + kFrameHeaderLength || begin + kFrameHeaderLength + kMaxEntryLength < end) {
     return FailEntries(index, index + 1, "no possible length");
   }
@@ -293,13 +286,13 @@ Result<uint64_t> Snapshot::EntryLength(uint64_t index) const {
 Result<std::string> Snapshot::Log(uint64_t offset, size_t length) const {
   if (offset >= LogLength() || length == 0) return std::string();
   const uint64_t end = offset + std::min<uint64_t>(length, LogLength() - offset);
-  ASSIGN_OR_RETURN(const uint64_t first, files_->FindText(offset, size()));
-  const Result<uint64_t> found = files_->FindText(end - 1, size());
+  ASSIGN_OR_RETURN(const uint64_t first, stored_->FindText(offset, size()));
+  const Result<uint64_t> found = stored_->FindText(end - 1, size());
   if (!found.has_value() && found.error().code == Code::kInvalid) {
     return FailEntries(first, size(), "fewer bytes than were published");
   }
   ASSIGN_OR_RETURN(const uint64_t last, found);
-  ASSIGN_OR_RETURN(const uint64_t begin, files_->FrameOffset(first, size()));
+  ASSIGN_OR_RETURN(const uint64_t begin, stored_->FrameOffset(first, size()));
   const uint64_t start = begin - first;
   if (last < first || offset < start)
     return FailEntries(first, last + 1, "the offsets do not fit together");
@@ -321,13 +314,13 @@ Result<int64_t> Snapshot::Time(uint64_t index) const {
   if (index >= size()) return NotInTree("entry " + std::to_string(index), size());
   if (!times_whole_) {
     // Rows are proved one by one; that none is missing, by the last.
-    ASSIGN_OR_RETURN(const int64_t newest, files_->Time(size() - 1));
+    ASSIGN_OR_RETURN(const int64_t newest, stored_->Time(size() - 1));
     if (newest != published_.time) {
       return Fail(Code::kCorrupt, "times: the newest entry's is not the published one");
     }
     times_whole_ = true;
   }
-  return files_->Time(index);
+  return stored_->Time(index);
 }
 
 }  // namespace logcore

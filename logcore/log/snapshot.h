@@ -1,5 +1,5 @@
 // Snapshot: the log as it was published at one moment, and every byte that readers may have of it.
-// Immutable; the files under it only grow. Cheap to copy around as a shared_ptr.
+// Immutable; the log under it (stored_log.h) only grows. Cheap to copy around as a shared_ptr.
 //
 // Every byte given out was verified up to the published root: the first read of a tile or bundle
 // hashes it and the tiles above it, and a bit remembers that (Verified, shared by all snapshots of
@@ -23,9 +23,8 @@
 
 #include "logcore/log/edge.h"
 #include "logcore/log/publication_time.h"
+#include "logcore/log/stored_log.h"
 #include "logcore/log/verified.h"
-#include "logcore/posix/files/log_files.h"
-#include "logcore/posix/files/mapped_segments.h"
 #include "logcore/tlog/merkle.h"
 #include "logcore/tlog/tile.h"
 #include "logcore/util/result.h"
@@ -52,14 +51,14 @@ class EntryBuffer {
     size_t begin;  // in bytes_
   };
   std::vector<std::string_view> entries_;
-  std::vector<MappedLookup> lookups_;
+  std::vector<HeldEntry> held_;
   std::vector<Copy> copies_;
   std::string bytes_;
 };
 
 class Snapshot {
  public:
-  Snapshot(Published published, std::shared_ptr<const LogFiles> files,
+  Snapshot(Published published, std::shared_ptr<const StoredLog> stored,
            std::shared_ptr<Verified> verified);
 
   const Published& published() const { return published_; }
@@ -70,9 +69,10 @@ class Snapshot {
   Result<std::string> Tile(const TileId& id) const;    // hashes; level >= 0
   Result<std::string> Bundle(const TileId& id) const;  // frames; level == kEntriesLevel
   Result<std::string> Entry(uint64_t index) const;
-  // Many at once, in the order of `indexes`, which may repeat. With StoreOptions::map_segments not
-  // copied, and many times as fast. The views live until the buffer is used again, and as long as
-  // the buffer and the snapshot. Entries one after the other: scan.h.
+  // Many at once, in the order of `indexes`, which may repeat. Those that the storage holds in
+  // memory (StoreOptions::map_segments) are not copied, and found many times as fast. The views
+  // live until the buffer is used again, and as long as the buffer and the snapshot. Entries one
+  // after the other: scan.h.
   Result<std::span<const std::string_view>> Entries(std::span<const uint64_t> indexes,
                                                     EntryBuffer* buffer) const;
   Result<uint64_t> TileLength(const TileId& id) const;  // of tiles and of bundles, in bytes
@@ -88,6 +88,7 @@ class Snapshot {
  private:
   friend class Scan;
 
+  tl::unexpected<Error> FailEntries(uint64_t first, uint64_t end, std::string_view why) const;
   Status ReadNodes(int level, uint64_t first, std::span<Hash> out) const;
   Result<Hash> ReadParent(int level, uint64_t index) const;
   Result<const ProvenEdge*> VerifiedEdge() const;
@@ -98,7 +99,7 @@ class Snapshot {
   Result<std::string> ReadEntries(uint64_t first, uint64_t end) const;
 
   const Published published_;
-  const std::shared_ptr<const LogFiles> files_;
+  const std::shared_ptr<const StoredLog> stored_;
   const std::shared_ptr<Verified> verified_;
   mutable std::mutex edge_mutex_;
   mutable std::atomic<bool> times_whole_ = false;

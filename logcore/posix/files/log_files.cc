@@ -181,11 +181,46 @@ Result<uint64_t> LogFiles::FrameOffset(uint64_t index, uint64_t size) const {
   return walk.offset();
 }
 
-Status LogFiles::ReadRows(uint64_t index, std::span<uint64_t> offsets) const {
-  if (offsets.empty()) return {};
+Status LogFiles::CheckOffsets(uint64_t first, std::span<const uint64_t> offsets) const {
+  CHECK(offsets.size() <= kTileWidth);
+  const uint64_t end = first + offsets.size();
+  const uint64_t first_row = (first + kIndexStride - 1) / kIndexStride;
+  const uint64_t end_row = (end + kIndexStride - 1) / kIndexStride;
+  if (first_row == end_row) return {};
   ASSIGN_OR_RETURN(const std::shared_ptr<const Segment> segment,
-                   OpenSegment(index / kSegmentEntries));
-  return segment->Rows(index % kSegmentEntries / kIndexStride, offsets);
+                   OpenSegment(first / kSegmentEntries));
+  std::array<uint64_t, kTileWidth / kIndexStride> room;
+  const auto rows = std::span(room).first(end_row - first_row);
+  RETURN_IF_ERROR(segment->Rows(first_row % (kSegmentEntries / kIndexStride), rows));
+  for (uint64_t row = first_row; row < end_row; ++row) {
+    const uint64_t index = row * kIndexStride;
+    if (rows[row - first_row] == offsets[index - first]) continue;
+    return Fail(Code::kCorrupt, FramesName(index) + ": entry " + std::to_string(index) +
+                                    ": is not where its row says");
+  }
+  return {};
+}
+
+Result<StoredLog::Piece> LogFiles::ReadPiece(uint64_t index, uint64_t offset,
+                                             std::span<char> out) const {
+  const uint64_t number = index / kSegmentEntries;
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Segment> segment, OpenSegment(number));
+  ASSIGN_OR_RETURN(const uint64_t base, segment->Base());
+  if (offset < base || (index % kSegmentEntries == 0 && base != offset)) {
+    return FailCorrupt(segment->index_name(), 0, "the segment does not begin where it should");
+  }
+  ASSIGN_OR_RETURN(const size_t length,
+                   segment->frames()->ReadAt(offset - base, out.data(), out.size()));
+  return Piece{length, (number + 1) * kSegmentEntries};
+}
+
+bool LogFiles::Holds(uint64_t index, uint64_t size) const {
+  const uint64_t number = index / kSegmentEntries;
+  return mapped_ != nullptr && number < size / kSegmentEntries && mapped_->Get(number) != nullptr;
+}
+
+Status LogFiles::Find(std::span<const HeldEntry> entries) const {
+  return entries.empty() ? Status() : mapped_->Find(entries);
 }
 
 Result<uint64_t> LogFiles::FindText(uint64_t offset, uint64_t size) const {

@@ -10,9 +10,6 @@
 // All are append-only; bytes once written for an entry never change. `size` arguments say how many
 // entries are known to be there: nothing at or after it is touched.
 //
-// Text offsets are those of the file `log`, in which each entry stands with a newline after it: a
-// frame's 2-byte length becomes one newline, so the text offset of entry i is its frame offset - i.
-//
 // Threads: reading from any; Reserve, Write, Sync by the holder of the commit lock (lock_file.h).
 // At most kMaxOpenSegments segments are kept open. Tested by
 // tests/logcore/posix/files/log_files_test.cc and log_files_outside_test.cc.
@@ -28,6 +25,7 @@
 #include <string_view>
 #include <vector>
 
+#include "logcore/log/stored_log.h"
 #include "logcore/posix/disk/disk.h"
 #include "logcore/posix/files/mapped_segments.h"
 #include "logcore/posix/files/segments.h"
@@ -105,7 +103,7 @@ struct Block {
 
 std::string HashesName(int level);  // "hashes/1"
 
-class LogFiles {
+class LogFiles final : public StoredLog {
  public:
   // Opens hashes/* and times, which must exist; segments as they are needed. If only to be read, a
   // log may lack some of them: reading these is kCorrupt.
@@ -115,33 +113,31 @@ class LogFiles {
   const std::vector<Error>& lost() const { return lost_; }
   // Creates the empty files of a new log, and syncs their directories.
   static Status Create(Disk* disk);
-  // From now on complete segments are mapped (mapped_segments.h), where Mapped() asks for them. To
-  // be called before anything else.
+  // From now on complete segments are mapped (mapped_segments.h) when they are asked for, and their
+  // entries are held in memory. To be called before anything else.
   void MapSegments() { mapped_ = std::make_unique<MappedSegments>(&segments_); }
 
-  // ---- Reading. kCorrupt where a file is too short or makes no sense.
+  // ---- Reading: as stored_log.h says.
 
-  Status ReadNodes(int level, uint64_t first, std::span<Hash> out) const;
-  // Frames of entries [first, first + count), count >= 1.
-  Result<std::string> ReadFrames(uint64_t first, uint64_t count, uint64_t size) const;
-  // The segment of entry `index`, in memory. Null: it is not mapped, or not complete.
-  const MappedSegment* Mapped(uint64_t index, uint64_t size) const {
-    const uint64_t number = index / kSegmentEntries;
-    return mapped_ != nullptr && number < size / kSegmentEntries ? mapped_->Get(number) : nullptr;
+  Status ReadNodes(int level, uint64_t first, std::span<Hash> out) const override;
+  Result<std::string> ReadFrames(uint64_t first, uint64_t count, uint64_t size) const override;
+  Result<uint64_t> FrameOffset(uint64_t index, uint64_t size) const override;
+  // Compares the rows of the index, which every 16th entry has.
+  Status CheckOffsets(uint64_t first, std::span<const uint64_t> offsets) const override;
+  Result<uint64_t> FindText(uint64_t offset, uint64_t size) const override;
+  Result<int64_t> Time(uint64_t index) const override;
+  // To the end of the segment at most.
+  Result<Piece> ReadPiece(uint64_t index, uint64_t offset, std::span<char> out) const override;
+  // Those of complete segments, if MapSegments was called.
+  bool Holds(uint64_t index, uint64_t size) const override;
+  Status Find(std::span<const HeldEntry> entries) const override;
+  std::string NodesName(int level) const override { return HashesName(level); }
+  std::string FramesName(uint64_t index) const override {
+    return SegmentName(index / kSegmentEntries);
   }
   Result<std::shared_ptr<Segment>> OpenSegment(uint64_t number) const {
     return segments_.Open(number);
   }
-  // Global offset of entry `index`'s frame; of the end of the last one if index == size.
-  Result<uint64_t> FrameOffset(uint64_t index, uint64_t size) const;
-  // The same of entry `index`, which has an index row, and those of the rows after it, as long as
-  // they are in one segment: in one read.
-  Status ReadRows(uint64_t index, std::span<uint64_t> offsets) const;
-  // The entry (or its newline) that text offset `offset` lies in. The offset must be below the
-  // text offset of `size`; kInvalid else.
-  Result<uint64_t> FindText(uint64_t offset, uint64_t size) const;
-  // The second in which entry `index` was integrated; index < size.
-  Result<int64_t> Time(uint64_t index) const;
   // kCorrupt unless every row that says something of an entry below `size` is right.
   Status CheckTimes(uint64_t size) const;
 

@@ -17,22 +17,24 @@ constexpr uint64_t kIndexLength = kSegmentEntries / kIndexStride * kIndexRowLeng
 // One look-up on its way: first to its index row, then from frame to frame.
 class Walk {
  public:
-  void Begin(const MappedLookup& lookup) {
-    lookup_ = &lookup;
-    row_ = lookup.segment->index.get() + lookup.index / kIndexStride * kIndexRowLength;
+  void Begin(const MappedSegment* segment, const HeldEntry& entry) {
+    segment_ = segment;
+    entry_ = &entry;
+    const uint64_t index = entry.index % kSegmentEntries;
+    steps_ = index % kIndexStride;
+    row_ = segment->index.get() + index / kIndexStride * kIndexRowLength;
     __builtin_prefetch(row_);
   }
 
   enum class Progress { kGoesOn, kFound, kLost };
   Progress Step() {
     if (row_ != nullptr) return StepFromRow();
-    const MappedSegment& segment = *lookup_->segment;
-    const uint64_t room = segment.length - place_;  // at least a header
-    const char* const frame = segment.frames.get() + place_;
+    const uint64_t room = segment_->length - place_;  // at least a header
+    const char* const frame = segment_->frames.get() + place_;
     const uint64_t length = kFrameHeaderLength + LoadBigEndian<uint16_t>(frame);
     if (room < length) return Progress::kLost;
     if (steps_ == 0) {
-      *lookup_->entry = {frame + kFrameHeaderLength, length - kFrameHeaderLength};
+      *entry_->bytes = {frame + kFrameHeaderLength, length - kFrameHeaderLength};
       return Progress::kFound;
     }
     --steps_;
@@ -40,11 +42,8 @@ class Walk {
   }
 
   Error Lost() const {
-    return FailCorrupt(
-               SegmentName(lookup_->segment->number), place_,
-               "the way to entry " +
-                   std::to_string(lookup_->segment->number * kSegmentEntries + lookup_->index) +
-                   " leads outside")
+    return FailCorrupt(SegmentName(segment_->number), place_,
+                       "the way to entry " + std::to_string(entry_->index) + " leads outside")
         .value();
   }
 
@@ -52,18 +51,18 @@ class Walk {
   Progress StepFromRow() {
     const uint64_t offset = LoadBigEndian<uint64_t>(row_);
     row_ = nullptr;
-    steps_ = lookup_->index % kIndexStride;
-    return StepTo(offset - lookup_->segment->base);  // What is before it wraps, to far outside.
+    return StepTo(offset - segment_->base);  // What is before it wraps, to far outside.
   }
   Progress StepTo(uint64_t place) {
     place_ = place;
-    const uint64_t length = lookup_->segment->length;
+    const uint64_t length = segment_->length;
     if (length < kFrameHeaderLength || length - kFrameHeaderLength < place) return Progress::kLost;
-    __builtin_prefetch(lookup_->segment->frames.get() + place);
+    __builtin_prefetch(segment_->frames.get() + place);
     return Progress::kGoesOn;
   }
 
-  const MappedLookup* lookup_ = nullptr;
+  const MappedSegment* segment_ = nullptr;
+  const HeldEntry* entry_ = nullptr;
   const char* row_ = nullptr;  // until it was read
   uint64_t place_ = 0;         // of a frame, in the segment
   uint64_t steps_ = 0;         // still to go
@@ -89,11 +88,15 @@ const MappedSegment* MappedSegments::Map(uint64_t number) {
   return place;
 }
 
-Status FindMapped(std::span<const MappedLookup> lookups) {
+Status MappedSegments::Find(std::span<const HeldEntry> entries) {
   std::array<Walk, kWalks> walks;
-  size_t active = std::min(kWalks, lookups.size());  // The first ones are at work.
-  size_t next = active;
-  for (size_t i = 0; i < active; ++i) walks[i].Begin(lookups[i]);
+  size_t active = std::min(kWalks, entries.size());  // The first ones are at work.
+  size_t next = 0;
+  const auto begin = [&](Walk* walk) {
+    const HeldEntry& entry = entries[next++];
+    walk->Begin(Get(entry.index / kSegmentEntries), entry);
+  };
+  for (size_t i = 0; i < active; ++i) begin(&walks[i]);
   while (active != 0) {
     for (size_t i = active; i-- != 0;) {
       switch (walks[i].Step()) {
@@ -102,8 +105,8 @@ Status FindMapped(std::span<const MappedLookup> lookups) {
         case Walk::Progress::kLost:
           return tl::unexpected<Error>(walks[i].Lost());
         case Walk::Progress::kFound:
-          if (next < lookups.size()) {
-            walks[i].Begin(lookups[next++]);
+          if (next < entries.size()) {
+            begin(&walks[i]);
           } else {
             walks[i] = walks[--active];
           }

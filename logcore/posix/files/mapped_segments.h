@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "logcore/log/stored_log.h"
 #include "logcore/posix/files/segments.h"
 #include "logcore/util/growing_array.h"
 #include "logcore/util/result.h"
@@ -42,6 +43,10 @@ class MappedSegments {
     const MappedSegment* const segment = found == nullptr ? nullptr : found->load();
     return segment != nullptr ? segment : Map(number);
   }
+  // Entries of segments that Get has given. In a large log each step from one frame to the next
+  // waits for the memory, so many look-ups are under way in turns, each asking for what it needs
+  // next.
+  Status Find(std::span<const HeldEntry> entries);
 
  private:
   const MappedSegment* Map(uint64_t number);
@@ -51,17 +56,6 @@ class MappedSegments {
   std::mutex mutex_;
   std::vector<std::unique_ptr<const MappedSegment>> owned_;
 };
-
-// An entry to be found, and where to put it.
-struct MappedLookup {
-  const MappedSegment* segment;
-  uint64_t index;           // counted from the segment's first
-  std::string_view* entry;  // its bytes, in the mapping
-};
-
-// Finds them all. In a large log each step from one frame to the next waits for the memory, so many
-// look-ups are under way in turns, each asking for what it needs next.
-Status FindMapped(std::span<const MappedLookup> lookups);
 
 }  // namespace logcore
 

@@ -273,24 +273,32 @@ TEST_F(LogFilesTest, NothingMayGoOnAfterTheEnd) {
   EXPECT_TRUE(writer.files()->CheckLengths(writer.end()).has_value());
 }
 
-TEST_F(LogFilesTest, RowsAreReadAtOnce) {
+TEST_F(LogFilesTest, OffsetsOfABundleAreComparedWithItsRows) {
   const ReferenceLog log = ReferenceLog::OfSize(700);
   LogWriter writer(disk_.get());
   ASSERT_TRUE(writer.Append(log, 700, 1).has_value());
-  std::array<uint64_t, 16> rows;
-  ASSERT_TRUE(writer.files()->ReadRows(256, rows).has_value());
-  for (uint64_t i = 0; i < rows.size(); ++i) {
-    EXPECT_EQ(rows[i], log.Frames(0, 256 + 16 * i).size());
+  const auto check = [&](uint64_t first, std::span<const uint64_t> offsets) {
+    return writer.files()->CheckOffsets(first, offsets);
+  };
+  std::vector<uint64_t> offsets;
+  for (uint64_t i = 256; i < 512; ++i) offsets.push_back(log.Frames(0, i).size());
+  EXPECT_TRUE(check(256, offsets).has_value());
+  EXPECT_TRUE(check(256, {}).has_value());
+  for (size_t from = 0; from < offsets.size(); from += 5) {
+    EXPECT_TRUE(check(256 + from, std::span(offsets).subspan(from)).has_value()) << from;
   }
-  EXPECT_TRUE(writer.files()->ReadRows(256, {}).has_value());
-  EXPECT_EQ(writer.files()->ReadRows(512, rows).error().code, Code::kCorrupt);  // 12 are there.
+  for (size_t i = 0; i < offsets.size(); ++i) {
+    offsets[i] += 1;
+    EXPECT_EQ(check(256, offsets).has_value(), i % kIndexStride != 0) << i;
+    offsets[i] -= 1;
+  }
+  EXPECT_EQ(check(512, offsets).error().code, Code::kCorrupt);  // 12 rows are there.
   directory_.Flip("entries/0.index", 8 * 20);
-  EXPECT_EQ(writer.files()->ReadRows(256, rows).error().message,
-            "entries/0.index at byte 160: no possible offset");
+  EXPECT_EQ(check(256, offsets).error().message, "entries/0.index at byte 160: no possible offset");
   std::string index = directory_.Read("entries/0.index");
   StoreBigEndian<uint64_t>(20 * 16 * kFrameHeaderLength - 1, index.data() + 160);
   directory_.Write("entries/0.index", index);
-  EXPECT_EQ(writer.files()->ReadRows(320, rows).error().code, Code::kCorrupt);
+  EXPECT_EQ(check(320, std::span(offsets).subspan(64)).error().code, Code::kCorrupt);
 }
 
 TEST_F(LogFilesTest, MissingAndShortFilesAreCorrupt) {
