@@ -65,11 +65,11 @@ void Disable(fuse_conn_info* connection, unsigned capability) {
 
 }  // namespace
 
-Filesystem::Filesystem(logcore::Store* store, logcore::Sequencer* sequencer,
+Filesystem::Filesystem(logcore::PublishedLog* log, logcore::Sequencer* sequencer,
                        const SessionOptions& options)
-    : store_(store),
+    : published_(log),
       source_(options.source),
-      log_(logcore::Sha256({store->config().vkey.ToString()})),
+      log_(logcore::Sha256({log->vkey().ToString()})),
       read_only_(options.read_only),
       static_site_(options.static_site),
       uid_(options.uid.value_or(getuid())),
@@ -77,22 +77,22 @@ Filesystem::Filesystem(logcore::Store* store, logcore::Sequencer* sequencer,
       file_mode_(S_IFREG | (0444 & ~options.umask.value_or(0))),
       directory_mode_(S_IFDIR | (0555 & ~options.umask.value_or(0))),
       append_mode_(S_IFREG | (options.append_mode.value_or(0600) & ~options.umask.value_or(0))),
-      view_(store->config().vkey.ToString(),
-            [store](const logcore::Published& checkpoint) {
-              return store->PublicationTimeOf(checkpoint);
+      view_(log->vkey().ToString(),
+            [log](const logcore::Published& checkpoint) {
+              return log->PublicationTimeOf(checkpoint);
             }),
-      appends_(read_only_ ? nullptr
-                          : std::make_unique<Appends>(
-                                sequencer,
-                                Appends::Options{
-                                    .async = options.async,
-                                    .max_frames = static_cast<size_t>(store->max_batch_length()),
-                                    .log = log_},
-                                [](fuse_req_t raw, void* data) {
-                                  static_cast<Filesystem*>(fuse_req_userdata(raw))
-                                      ->appends_->parked()
-                                      .Interrupted(reinterpret_cast<uint64_t>(data));
-                                })) {}
+      appends_(read_only_
+                   ? nullptr
+                   : std::make_unique<Appends>(sequencer,
+                                               Appends::Options{.async = options.async,
+                                                                .max_frames = static_cast<size_t>(
+                                                                    sequencer->max_batch_length()),
+                                                                .log = log_},
+                                               [](fuse_req_t raw, void* data) {
+                                                 static_cast<Filesystem*>(fuse_req_userdata(raw))
+                                                     ->appends_->parked()
+                                                     .Interrupted(reinterpret_cast<uint64_t>(data));
+                                               })) {}
 
 void Filesystem::Init(fuse_conn_info* connection) {
   // Small reads gain nothing from pipes; writes must come one after the other; pages of files that
@@ -142,7 +142,7 @@ Result<fuse_entry_param> Filesystem::EntryOf(Node node, const Snapshot& snapshot
 void Filesystem::Lookup(Request& request, fuse_ino_t parent, const char* name) {
   const std::optional<Node> directory = ParseNodeNumber(parent);
   if (!directory) return request.Answer(ESTALE);
-  const auto snapshot = store_->Latest();
+  const auto snapshot = published_->Latest();
   if (!snapshot.has_value()) return request.Answer(snapshot.error());
   const std::string_view text(name);
   if (NAME_MAX < text.size()) return request.Answer(ENAMETOOLONG);
@@ -169,7 +169,7 @@ void Filesystem::Forget(Request& request, fuse_ino_t number, uint64_t times) {
 void Filesystem::Getattr(Request& request, fuse_ino_t number, fuse_file_info* /*info*/) {
   const std::optional<Node> node = ParseNodeNumber(number);
   if (!node) return request.Answer(ESTALE);
-  const auto snapshot = store_->Latest();
+  const auto snapshot = published_->Latest();
   if (!snapshot.has_value()) return request.Answer(snapshot.error());
   const Result<struct stat> status = StatOf(*node, **snapshot);
   if (!status.has_value()) return AnswerLost(request, status.error());
@@ -212,7 +212,7 @@ void Filesystem::Read(Request& request, fuse_ino_t number, size_t length, off_t 
   if (!node) return request.Answer(ESTALE);
   const auto start = static_cast<uint64_t>(offset);
   if (IsAppend(node)) return appends_->Read(std::move(request), info->fh, start, length);
-  const auto snapshot = store_->Latest();
+  const auto snapshot = published_->Latest();
   if (!snapshot.has_value()) return request.Answer(snapshot.error());
   const Result<std::string> bytes = view_.Read(*node, **snapshot, start, length);
   if (!bytes.has_value()) return AnswerLost(request, bytes.error());
@@ -269,7 +269,7 @@ void Filesystem::List(Request& request, fuse_ino_t number, size_t length, off_t 
   const std::optional<Node> directory = ParseNodeNumber(number);
   if (!directory) return request.Answer(ESTALE);
   if (NatureOf(directory->kind) != Nature::kDirectory) return request.Answer(ENOTDIR);
-  const auto snapshot = store_->Latest();
+  const auto snapshot = published_->Latest();
   if (!snapshot.has_value()) return request.Answer(snapshot.error());
 
   std::string buffer(length, '\0');

@@ -33,15 +33,16 @@
 #include "fusefs/openings.h"
 #include "fusefs/tree.h"
 #include "fusefs/view.h"
+#include "logcore/log/published_log.h"
 #include "logcore/log/snapshot.h"
-#include "logcore/posix/commit/store.h"
 
 namespace fusefs {
 
 class Filesystem {
  public:
-  // Store and sequencer as of FuseSession::Mount.
-  Filesystem(logcore::Store* store, logcore::Sequencer* sequencer, const SessionOptions& options);
+  // Log and sequencer as of FuseSession::Mount.
+  Filesystem(logcore::PublishedLog* log, logcore::Sequencer* sequencer,
+             const SessionOptions& options);
 
   // For fuse_session_new; the session's user data must be the Filesystem.
   static fuse_lowlevel_ops Operations();
@@ -89,7 +90,7 @@ class Filesystem {
   size_t AddName(Request& request, const Child& child, bool plus, const logcore::Snapshot& snapshot,
                  std::string* buffer, size_t at);
 
-  logcore::Store* const store_;
+  logcore::PublishedLog* const published_;
   const std::string source_;
   const logcore::Hash log_;  // of its vkey: tells this log from others
   const bool read_only_;

@@ -154,10 +154,10 @@ tl::unexpected<logcore::Error> Failed(const char* what, int error) {
 // no effect, again and again, as the signal may come just before the read.
 class FuseSession::Impl {
  public:
-  Impl(logcore::Store* store, logcore::Sequencer* sequencer, const SessionOptions& options)
+  Impl(logcore::PublishedLog* log, logcore::Sequencer* sequencer, const SessionOptions& options)
       : sequencer_(sequencer),
         wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-        filesystem_(store, sequencer, options) {}
+        filesystem_(log, sequencer, options) {}
 
   Status Mount(const SessionOptions& options) {
     if (wake_.fd < 0) return Failed("eventfd", errno);
@@ -298,17 +298,17 @@ class FuseSession::Impl {
 FuseSession::FuseSession(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 FuseSession::~FuseSession() = default;
 
-Result<std::unique_ptr<FuseSession>> FuseSession::Mount(logcore::Store* store,
+Result<std::unique_ptr<FuseSession>> FuseSession::Mount(logcore::PublishedLog* log,
                                                         logcore::Sequencer* sequencer,
                                                         const SessionOptions& options) {
   CHECK(options.read_only == (sequencer == nullptr));
   CHECK(options.read_only || !options.static_site);
   // The program makes no such store; others, with the library, may.
   if (!options.read_only &&
-      store->max_batch_length() < logcore::kFrameHeaderLength + logcore::kMaxEntryLength) {
+      sequencer->max_batch_length() < logcore::kFrameHeaderLength + logcore::kMaxEntryLength) {
     return Fail(Code::kInvalid, "its journal is too small for the longest entry: mount it ro");
   }
-  auto impl = std::make_unique<Impl>(store, sequencer, options);
+  auto impl = std::make_unique<Impl>(log, sequencer, options);
   RETURN_IF_ERROR(impl->Mount(options));
   return std::unique_ptr<FuseSession>(new FuseSession(std::move(impl)));
 }

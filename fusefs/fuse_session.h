@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
+#include "logcore/log/published_log.h"
 #include "logcore/log/sequencer.h"
-#include "logcore/posix/commit/store.h"
 #include "logcore/util/result.h"
 
 namespace fusefs {
@@ -36,9 +36,9 @@ struct SessionOptions {
 
 class FuseSession {
  public:
-  // Mounts. The kernel queues requests from then on; Run answers them. The store and the sequencer
+  // Mounts. The kernel queues requests from then on; Run answers them. The log and the sequencer
   // (null when read_only) outlive the session. A failure is one line, as mount(8)'s users expect.
-  static logcore::Result<std::unique_ptr<FuseSession>> Mount(logcore::Store* store,
+  static logcore::Result<std::unique_ptr<FuseSession>> Mount(logcore::PublishedLog* log,
                                                              logcore::Sequencer* sequencer,
                                                              const SessionOptions& options);
   ~FuseSession();  // Unmounts, if still mounted.

@@ -41,7 +41,8 @@ struct Attributes {
 
 class View {
  public:
-  // `vkey`: the verifier key, without a newline. `time_of`: what Store::PublicationTimeOf says.
+  // `vkey`: the verifier key, without a newline. `time_of`: what PublishedLog::PublicationTimeOf
+  // says.
   View(const std::string& vkey,
        std::function<int64_t(const logcore::Published& checkpoint)> time_of)
       : vkey_line_(vkey + "\n"), time_of_(std::move(time_of)) {}

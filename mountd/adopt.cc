@@ -1,5 +1,6 @@
 #include <ostream>
 
+#include "logcore/posix/check/adopt.h"
 #include "logcore/posix/commit/store.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "mountd/commands.h"
@@ -20,7 +21,7 @@ Result<int> Adopt(const AdoptCommand& command, Environment& environment) {
   auto disk = logcore::OpenPosixDisk(command.store);
   if (!disk.has_value()) return Within(context, std::move(disk).error());
   const logcore::StoreOptions options{.clock = environment.clock};
-  Status adopted = logcore::Store::Adopt(disk->get(), *newest, options);
+  Status adopted = logcore::Adopt(disk->get(), *newest, options);
   if (!adopted.has_value()) {
     return Within(context, ExplainCopy(disk->get(), std::move(adopted).error()));
   }

@@ -123,6 +123,7 @@ class Sequencer::Impl {
     publisher_.WhenPublished(ticket, std::move(done));
   }
 
+  uint64_t max_batch_length() const { return store_->max_batch_length(); }
   bool publishes_at_once() const { return options_.checkpoint_interval.count() == 0; }
 
   bool Idle() const {
@@ -407,6 +408,9 @@ void Sequencer::WhenDurable(Ticket ticket, std::function<void()> done) {
 }
 void Sequencer::WhenPublished(Ticket ticket, std::function<void(const Status&)> done) {
   impl_->WhenPublished(ticket, std::move(done));
+}
+uint64_t Sequencer::max_batch_length() const {
+  return impl_->max_batch_length();
 }
 bool Sequencer::publishes_at_once() const {
   return impl_->publishes_at_once();

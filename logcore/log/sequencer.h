@@ -92,6 +92,8 @@ class Sequencer {
   // Calls `done` once each submission up to `ticket` has failed, was cancelled, or is published.
   // The status is the publication's.
   void WhenPublished(Ticket ticket, std::function<void(const Status&)> done);
+  // The longest frames that a submission may have.
+  uint64_t max_batch_length() const;
   // Whether a publication follows each commit, and waits for no timer.
   bool publishes_at_once() const;
   // Whether nothing waits, and nothing is being committed.

@@ -1,4 +1,5 @@
 #include "tests/crash/backups.h"
+#include "logcore/posix/check/adopt.h"
 
 #include <algorithm>
 #include <string>
@@ -130,7 +131,7 @@ Status AdoptBackup(SimDisk* dest, const Possible& possible) {
   const auto reader = source->disk()->NewProcess();
   const auto published = PublishedFile::Open(reader.get(), Access::kRead).value()->Read().value();
   const Status adopted =
-      Store::Adopt(process.get(), published.published.note, Options(*possible.worlds.back()));
+      Adopt(process.get(), published.published.note, Options(*possible.worlds.back()));
   process->Kill();
   return adopted;
 }

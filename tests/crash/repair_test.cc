@@ -3,6 +3,7 @@
 // refuses.
 
 #include "logcore/posix/check/repair.h"
+#include "logcore/posix/check/adopt.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -145,8 +146,8 @@ TEST(RepairTest, ACopyIsRepairedAndStaysACopy) {
   EXPECT_EQ(world->Open(), nullptr);
   EXPECT_EQ(world->error()->code, Code::kReadOnly);
   const auto process = world->disk()->NewProcess();
-  const Status adopted = Store::Adopt(process.get(), newest,
-                                      {.clock = [] { return int64_t{1}; }, .gap_limit = kGapLimit});
+  const Status adopted =
+      Adopt(process.get(), newest, {.clock = [] { return int64_t{1}; }, .gap_limit = kGapLimit});
   EXPECT_TRUE(adopted.has_value()) << adopted.error().message;
   process->Kill();
   world->AllowErrors(false);

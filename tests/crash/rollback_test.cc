@@ -25,6 +25,7 @@
 #include <string>
 #include <vector>
 
+#include "logcore/posix/check/adopt.h"
 #include "logcore/posix/check/audit.h"
 #include "logcore/posix/check/repair.h"
 #include "logcore/posix/files/published.h"
@@ -262,8 +263,8 @@ class RollbackTest : public testing::Test {
     world.disk()->Restore("lock");
     const Files before = FilesOf(*world.disk());
     const auto process = world.disk()->NewProcess();
-    const Status adopted = Store::Adopt(process.get(), newest,
-                                        {.clock = [&] { return *world.clock() * kNanoseconds; }});
+    const Status adopted =
+        Adopt(process.get(), newest, {.clock = [&] { return *world.clock() * kNanoseconds; }});
     process->Kill();
     if (!adopted.has_value()) {
       EXPECT_TRUE(FilesOf(*world.disk()) == before) << "a refusal has changed something";

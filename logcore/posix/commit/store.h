@@ -26,6 +26,7 @@
 #include <string_view>
 #include <vector>
 
+#include "logcore/log/published_log.h"
 #include "logcore/log/snapshot.h"
 #include "logcore/posix/disk/disk.h"
 #include "logcore/posix/files/journal.h"
@@ -88,7 +89,7 @@ struct Committed {
 enum class OpeningMode : int;  // opening.h
 class Writer;
 
-class Store {
+class Store final : public PublishedLog {
  public:
   // Creates a store in an empty directory; durable when it returns. Returns the verifier key.
   // kExists if the directory is not empty; kInvalid if the origin is not valid (checkpoint.h) or,
@@ -109,23 +110,17 @@ class Store {
   // writer has recovered. The disk must outlive the store.
   static Result<std::unique_ptr<Store>> Open(Disk* disk, Mode mode, const StoreOptions& options);
 
-  // Makes a copied or restored store appendable here, once `newest` (a signed checkpoint, the
-  // newest that anybody saw) is shown to be covered by it. Recovers it and reads all of it. A
-  // refusal changes nothing.
-  static Status Adopt(Disk* disk, std::string_view newest, const StoreOptions& options);
-
-  ~Store();
+  ~Store() override;
 
   const StoreConfig& config() const { return config_; }
+  const VerifierKey& vkey() const override { return config_.vkey; }
   // Of a store that is read-only, the first thing that its opening found to be lost, cut or
   // damaged: an opening for appending would have been refused for it. That there is none does not
   // show that the store is sound: that is the audit's to say.
   const std::optional<Error>& damage() const { return damage_; }
-  // The newest published snapshot, by whichever process. One pread when nothing is new.
-  Result<std::shared_ptr<const Snapshot>> Latest();
-  // When a checkpoint of this store was published, as readers are to see it now: nanoseconds since
-  // the epoch (publication_time.h).
-  int64_t PublicationTimeOf(const Published& published) const;
+  // One pread when nothing is new.
+  Result<std::shared_ptr<const Snapshot>> Latest() override;
+  int64_t PublicationTimeOf(const Published& published) const override;
 
   // Makes the batch's entries durable, and gives them their indexes. Any error means that none of
   // them will be acknowledged: after kNoSpace, kTooLarge or kReadOnly none was added; after any
@@ -153,14 +148,13 @@ class Store {
   uint64_t max_batch_length() const;
 
  private:
+  friend class Adoption;  // adopt.h
   Store(Disk* disk, StoreConfig config);
   Status OpenToRead(Disk* disk, const StoreOptions& options);
   // False, and it is not open: the last writer did not leave it idle, and `mode` is kIfIdle.
   Result<bool> OpenToAppend(Disk* disk, const StoreOptions& options, OpeningMode mode);
   // Mends what the last writer left, if all of it can be.
   static Status Mend(Disk* disk, const StoreConfig& config, const StoreOptions& options);
-  static Status AdoptHere(Disk* disk, StoreConfig config, const TreeHead& newest,
-                          const StoreOptions& options);
   // The log's files are there and whole, as far as lengths and their ends can tell.
   Status CheckFiles(uint64_t size, uint64_t frames_end, int64_t time) const;
   // The newest slot, if readers in this boot may believe it.

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "logcore/posix/check/adopt.h"
 #include "logcore/posix/check/audit.h"
 #include "logcore/posix/commit/store.h"
 #include "logcore/posix/disk/posix_disk.h"
@@ -48,8 +49,8 @@ TEST(OriginsTest, AreTakenWithAKey) {
     EXPECT_THAT(Audit(disk.get(), {}).value().damages, ::testing::IsEmpty());
     const auto reader = Store::Open(disk.get(), Store::Mode::kReadOnly, kOptions).value();
     EXPECT_EQ(reader->Latest().value()->size(), 1u);
-    EXPECT_TRUE(Store::Adopt(disk.get(), first, kOptions).has_value());
-    EXPECT_EQ(Store::Adopt(disk.get(), SignCheckpoint("other", {}, key), kOptions).error().code,
+    EXPECT_TRUE(Adopt(disk.get(), first, kOptions).has_value());
+    EXPECT_EQ(Adopt(disk.get(), SignCheckpoint("other", {}, key), kOptions).error().code,
               Code::kInvalid);
   }
 }

@@ -2,6 +2,7 @@
 // there are; and what it must refuse it refuses, by the code and in one line.
 
 #include "logcore/posix/commit/store.h"
+#include "logcore/posix/check/adopt.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -364,11 +365,11 @@ TEST_F(StoreTest, CopyIsReadOnlyUntilAdopted) {
     AppendUpTo(store.get(), 301);
     ASSERT_TRUE(store->Publish().has_value());
     const std::string newer = store->Latest().value()->published().note;
-    EXPECT_EQ(Store::Adopt(copy.get(), newer, Options()).error().code, Code::kCorrupt);
+    EXPECT_EQ(Adopt(copy.get(), newer, Options()).error().code, Code::kCorrupt);
   }
-  EXPECT_EQ(Store::Adopt(copy.get(), "no note\n", Options()).error().code, Code::kInvalid);
+  EXPECT_EQ(Adopt(copy.get(), "no note\n", Options()).error().code, Code::kInvalid);
   EXPECT_EQ(Store::Open(copy.get(), Store::Mode::kAppend, Options()).error().code, Code::kReadOnly);
-  const Status adopted = Store::Adopt(copy.get(), newest, Options());
+  const Status adopted = Adopt(copy.get(), newest, Options());
   ASSERT_TRUE(adopted.has_value()) << adopted.error().message;
   const auto store = Store::Open(copy.get(), Store::Mode::kAppend, Options());
   ASSERT_TRUE(store.has_value()) << store.error().message;

@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "logcore/posix/check/adopt.h"
 #include "logcore/posix/check/audit.h"
 #include "logcore/posix/commit/store.h"
 #include "logcore/tlog/entry_bundle.h"
@@ -215,7 +216,7 @@ TEST_F(FaultsTest, Adopt) {
             Code::kReadOnly);
   // Left of an adoption that was cut short.
   EXPECT_TRUE(copy->NewProcess()->Create("config.new", 0644).value()->WriteAt(0, "or").has_value());
-  const Attempt adopt = [this](Disk* disk) { return Store::Adopt(disk, newest_, Options()); };
+  const Attempt adopt = [this](Disk* disk) { return Adopt(disk, newest_, Options()); };
   FailEach(*copy, adopt, [&](Disk* disk, const Status& status) {
     ASSERT_FALSE(status.has_value());
     EXPECT_EQ(status.error().code, Code::kIo) << status.error().message;
@@ -236,7 +237,7 @@ TEST_F(FaultsTest, RestoredIsNotTheOriginal) {
   const auto process = machine->NewProcess();
   const auto open = [&] { return Store::Open(process.get(), Store::Mode::kAppend, Options()); };
   EXPECT_EQ(open().error().code, Code::kReadOnly);
-  ASSERT_TRUE(Store::Adopt(process.get(), newest_, Options()).has_value());
+  ASSERT_TRUE(Adopt(process.get(), newest_, Options()).has_value());
   EXPECT_TRUE(open().has_value());
 }
 
@@ -244,7 +245,7 @@ TEST_F(FaultsTest, AdoptRefusesWhatIsDamaged) {
   const auto copy = Copy();
   copy->Rot("hashes/0", 20, "!!!");
   const auto process = copy->NewProcess();
-  const Status adopted = Store::Adopt(process.get(), newest_, Options());
+  const Status adopted = Adopt(process.get(), newest_, Options());
   ASSERT_FALSE(adopted.has_value());
   EXPECT_EQ(adopted.error().code, Code::kCorrupt);
   EXPECT_TRUE(adopted.error().message.starts_with("hashes/0: at byte 0"))

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "logcore/posix/check/adopt.h"
 #include "tests/crash/world.h"
 
 namespace tlogfs_test {
@@ -71,9 +72,9 @@ TEST_F(AdoptTest, AtHomeDoesNoHarm) {
       const auto process = world->disk()->NewProcess();
       const auto newest = PublishedFile::Open(process.get(), Access::kRead).value()->Read();
       ASSERT_TRUE(newest.has_value());
-      const Status status = Store::Adopt(
-          process.get(), newest->published.note,
-          {.clock = [&] { return *world->clock() * kNanoseconds; }, .gap_limit = kGapLimit});
+      const Status status =
+          Adopt(process.get(), newest->published.note,
+                {.clock = [&] { return *world->clock() * kNanoseconds; }, .gap_limit = kGapLimit});
       process->Kill();
       ASSERT_TRUE(status.has_value()) << status.error().message;
       ++adopted;
