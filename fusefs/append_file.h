@@ -87,7 +87,7 @@ class AppendFile {
   // A descriptor was closed: the tail to commit now, if there is one and this closes it; kInvalid
   // if a frame is incomplete. A killed process's tail is dropped here.
   logcore::Result<std::optional<Piece>> OnClose(const Closer& closer);
-  // The last descriptor is gone: the tail to commit, whoever left it.
+  // The last descriptor is gone: the tail to commit, whichever process left it.
   std::optional<Piece> OnRelease();
 
   // The first error that no write has been told; Take forgets it.

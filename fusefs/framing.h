@@ -7,7 +7,7 @@
 //   kBundle  entries come framed, as in an entry bundle.
 //
 // What a write takes is a prefix of its bytes: as many whole entries as a piece may have, or those
-// before a line that is too long (so that the error stands for that line alone), else everything.
+// before a line that is too long (so that the error stands for that line alone), or all of them.
 //
 // Where there is no room for a tail, a piece that completes no entry is refused (kBusy). Its line
 // must not become an entry without it. So either it is written again, and the line goes on; or what
@@ -66,8 +66,8 @@ struct Taken {
 };
 
 // Takes bytes (at least one) off the front of `bytes`, and leaves in `tail` what is not whole. If
-// any entry became whole, `before` is the tail to go on with if they cannot be committed, else
-// `before` is untouched. On an error nothing is taken, except that a line that is too long is
+// any entry became whole, `before` is the tail to go on with if they cannot be committed; if none
+// did, `before` is untouched. On an error nothing is taken, except that a line that is too long is
 // discarded. Without `keep_rest` there is no room for a longer tail: what is whole is taken, and
 // bytes that only begin an entry are kBusy.
 logcore::Result<Taken> TakeBytes(Framing framing, std::string_view bytes, const Most& most,

@@ -62,7 +62,8 @@ class Appends {
 
   Parked& parked() { return parked_; }
   // Gives memory back to the system if something was appended: when nothing has been for a second,
-  // or little after much, and else every half minute. To be called now and then, by one thread.
+  // when little came after much, and every half minute in any case. To be called now and then, by
+  // one thread.
   void Rest();
 
  private:

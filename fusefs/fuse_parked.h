@@ -1,6 +1,6 @@
 // Parked: requests that wait for the log (a write to be durable, a close to be published) without a
 // thread that waits with them. Whoever takes a request out of here answers it: the sequencer's
-// callback when the wait is over, or AnswerKilled when whoever asked is going to die.
+// callback when the wait is over, or AnswerKilled when the caller is going to die.
 //
 // An interrupt alone ends nothing: like a write to a disk file, a wait goes on through signals that
 // are handled, stops and traces. FUSE does not say which signal it was, and says it once: from then

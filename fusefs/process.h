@@ -1,6 +1,6 @@
 // What the kernel says of a process that a request came from. FUSE tells the id of a *thread*; 0 if
 // it is in a pid namespace that is not ours, and then nothing can be known. A thread is asked about
-// while it waits for the answer to its request: else its id may be another one's already.
+// while it waits for the answer to its request: later its id may be another one's.
 //
 // A process that is ending closes its files while /proc still shows it. Whether a signal ends it is
 // told by its exit code, which root and the same user may see. The flag PF_SIGNALED would not do:

@@ -5,7 +5,7 @@
 //
 // They are a stream, whatever the positions at which they are read, with one exception. Programs
 // that read lines from a file read ahead, and put back what they did not use by seeking to the end
-// of the last line that they used: bash(1) does so for each `read`, head(1) for whoever reads next.
+// of the last line that they used: bash(1) does so for each `read`, head(1) for the next reader.
 // So lines stay here until the program reads or writes again, and if it does that at the beginning
 // of a line that it was just given, but the first, this line and those after it are given again. At
 // the first one it goes on: a program that reads at one position always would get that line for

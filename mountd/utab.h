@@ -18,7 +18,7 @@
 namespace mountd {
 
 void NoteMount(const std::string& store, const std::string& mountpoint);
-// For a mount that something else than umount(8) has taken away. Nothing to forget is fine.
+// For a mount that umount(8) has not taken away. Nothing to forget is fine.
 void ForgetMount(const std::string& mountpoint);
 
 }  // namespace mountd

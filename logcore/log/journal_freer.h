@@ -26,8 +26,8 @@ class JournalFreer {
   explicit JournalFreer(Store* store);
   ~JournalFreer();  // Stops.
 
-  // After a commit: frees, in the background, if enough of the journal is in use; else when no
-  // other commit follows.
+  // After a commit: frees, in the background, at once if enough of the journal is in use, and
+  // otherwise when no other commit follows.
   void Committed();
   // Why freeing failed, if it did: waits for the one under way. It has stopped the store.
   std::optional<Error> Failure();

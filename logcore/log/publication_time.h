@@ -53,10 +53,10 @@ struct PublicationTime {
 // Whether NextPublicationTime can have made it.
 bool IsPublicationTime(const PublicationTime& time);
 
-// Of a version before which no other is known, in a log whose newest entry is of this second (0 if
-// there is none). It is later than that, as that entry may have been published before.
+// The time of a version before which no other is known, in a log whose newest entry is of this
+// second (0 if there is none). It is later than that, as that entry may have been published before.
 PublicationTime FirstPublicationTime(int64_t newest_entry, int64_t clock, int64_t moment);
-// Of the version that follows the one of `before`, to be called just before it is written.
+// The time of the version that follows the one of `before`. To be called just before it is written.
 PublicationTime NextPublicationTime(const PublicationTime& before, int64_t clock, int64_t moment);
 // What readers see at this moment.
 int64_t ShownTime(const PublicationTime& time, int64_t moment);

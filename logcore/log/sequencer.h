@@ -4,13 +4,15 @@
 //
 //   Queue --> queue --> batch --Commit--> durable (on_durable) --Publish--> published
 //
-// One thread commits at a time. Who comes when none does may do it, and saves two wake-ups, which
-// cost as much as a flush (CommitHere; Append does so); what gathers meanwhile is left to the
-// committing thread. That one, the publishing one (publisher.h) and the one that keeps the journal
-// from filling up (journal_freer.h) are started by Start and joined by Stop.
+// At most one thread commits at a time. A caller that finds none committing commits in its own
+// thread (CommitHere; Append does so), which saves two wake-ups, and they cost as much as a flush.
+// What gathers meanwhile is left to the committing thread. That one, the publishing one
+// (publisher.h) and the one that keeps the journal from filling up (journal_freer.h) are started by
+// Start and joined by Stop.
 //
-// Who fills the next batch up while one is being flushed (CommitHere, Submit) prepares it as well:
-// copies it into one piece and hashes its nodes, on the core that the flush leaves idle.
+// A caller that fills the next batch up while one is being flushed (CommitHere, Submit) prepares it
+// as well: it copies it into one piece and hashes its nodes, on the core that the flush leaves
+// idle.
 //
 // Callbacks run on whichever thread commits or publishes, or on the caller's if there is nothing to
 // wait for; no lock is held then. They must not block, nor call CommitHere, Append or Stop. Only
@@ -44,7 +46,7 @@ struct SequencerOptions {
   // Bytes of memory that may wait before Full() says so, the batch that is prepared apart.
   size_t queue_length = 16 << 20;
   // 0: publish with every commit, but what nobody waits for only every 5 ms while more is waiting
-  // to be committed. Else at most one publication in this time.
+  // to be committed. Any other value: at most one publication in this time.
   std::chrono::milliseconds checkpoint_interval{0};
   // Called at most once: when an error has stopped the log, and nothing is appended any more.
   std::function<void(const Error&)> on_stopped = nullptr;

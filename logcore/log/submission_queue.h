@@ -38,7 +38,7 @@ struct Waiting {
   Submission submission;
   std::vector<Hash> leaf_hashes;
   std::shared_ptr<Group> group;  // of Append: more may be added while it is the last one
-  // Of what it holds in memory: a short entry's hash is longer than the entry, and what all the
+  // Bytes that it holds in memory: a short entry's hash is longer than the entry, and what all the
   // rest takes, with those who wait for it, is longer than both.
   size_t length() const {
     return submission.frames.size() + leaf_hashes.size() * sizeof(Hash) + kOtherLength;

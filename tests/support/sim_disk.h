@@ -265,6 +265,9 @@ class SimDisk {
 
   std::optional<uint64_t> Find(const std::string& name) const;
   Inode* FindParent(const std::string& name, std::string* base);
+  // Links or renames.
+  logcore::Status NameAnew(SimProcess::State* process, SimKind kind, const std::string& from,
+                           const std::string& to);
   logcore::Result<uint64_t> Make(const std::string& name, unsigned mode, bool is_directory);
   logcore::Status Write(uint64_t inode, uint64_t offset, std::string_view bytes);
   static void CutOff(uint64_t length, SimBytes* bytes);

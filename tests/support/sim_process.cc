@@ -198,40 +198,37 @@ Status SimProcess::MakeDirectory(const std::string& name, unsigned mode) {
 }
 
 Status SimProcess::Link(const std::string& from, const std::string& to) {
-  const auto verdict = machine_->Begin(state_.get(), SimKind::kLink, from);
-  if (verdict.ignored) return {};
-  const std::lock_guard lock(machine_->mutex_);
-  if (!verdict.error || verdict.outcome == SimDisk::Outcome::kHappened) {
-    std::string from_base, to_base;
-    SimDisk::Inode* directory = machine_->FindParent(from, &from_base);
-    const std::optional<uint64_t> inode = machine_->Find(from);
-    if (directory == nullptr || !inode) return Fail(Code::kNotFound, "link " + from);
-    if (machine_->FindParent(to, &to_base) != directory) {
-      return Fail(Code::kInvalid, "link " + from + " as " + to + ": another directory");
-    }
-    if (directory->cache_names.count(to_base) != 0) return Fail(Code::kExists, "link to " + to);
-    directory->cache_names[to_base] = *inode;
-    directory->names.push_back({++machine_->time_, to_base, *inode, ""});
-  }
-  return verdict.End();
+  return machine_->NameAnew(state_.get(), SimKind::kLink, from, to);
 }
 
 Status SimProcess::Rename(const std::string& from, const std::string& to) {
-  const auto verdict = machine_->Begin(state_.get(), SimKind::kRename, from);
+  return machine_->NameAnew(state_.get(), SimKind::kRename, from, to);
+}
+
+// The store links and renames within a directory only.
+Status SimDisk::NameAnew(SimProcess::State* process, SimKind kind, const std::string& from,
+                         const std::string& to) {
+  const bool is_link = kind == SimKind::kLink;
+  const auto verdict = Begin(process, kind, from);
   if (verdict.ignored) return {};
-  const std::lock_guard lock(machine_->mutex_);
-  if (!verdict.error || verdict.outcome == SimDisk::Outcome::kHappened) {
+  const std::lock_guard lock(mutex_);
+  if (!verdict.error || verdict.outcome == Outcome::kHappened) {
+    const std::string what = (is_link ? "link " : "rename ") + from;
     std::string from_base, to_base;
-    SimDisk::Inode* directory = machine_->FindParent(from, &from_base);
-    const std::optional<uint64_t> inode = machine_->Find(from);
-    if (directory == nullptr || !inode) return Fail(Code::kNotFound, "rename " + from);
-    // The store renames within a directory only.
-    if (machine_->FindParent(to, &to_base) != directory) {
-      return Fail(Code::kInvalid, "rename " + from + " to " + to + ": another directory");
+    Inode* const directory = FindParent(from, &from_base);
+    const std::optional<uint64_t> inode = Find(from);
+    if (directory == nullptr || !inode) return Fail(Code::kNotFound, what);
+    if (FindParent(to, &to_base) != directory) {
+      return Fail(Code::kInvalid, what + " to " + to + ": another directory");
     }
-    directory->cache_names.erase(from_base);
+    if (is_link) {
+      if (directory->cache_names.count(to_base) != 0)
+        return Fail(Code::kExists, what + " to " + to);
+    } else {
+      directory->cache_names.erase(from_base);
+    }
     directory->cache_names[to_base] = *inode;
-    directory->names.push_back({++machine_->time_, to_base, *inode, from_base});
+    directory->names.push_back({++time_, to_base, *inode, is_link ? "" : from_base});
   }
   return verdict.End();
 }

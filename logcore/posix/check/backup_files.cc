@@ -64,18 +64,9 @@ Result<BackupState> ReadBackup(Disk* disk) {
 
 Status CheckBackupEnds(const LogFiles& files, const LogState& state) {
   const LogEnd& end = state.end;
-  RETURN_IF_ERROR(files.CheckWhole(end.size));
   RETURN_IF_ERROR(files.CheckReach(end));
   RETURN_IF_ERROR(CheckEdge(files, state.range));
-  ASSIGN_OR_RETURN(const uint64_t offset, files.FrameOffset(end.size, end.size));
-  if (offset != end.frames_end) {
-    return Fail(Code::kCorrupt, "entries: end at byte " + std::to_string(offset) + ", not " +
-                                    std::to_string(end.frames_end));
-  }
-  if (end.size == 0) return {};
-  ASSIGN_OR_RETURN(const int64_t newest, files.Time(end.size - 1));
-  if (newest != end.time) return Fail(Code::kCorrupt, "times: the newest entry's is not there");
-  return {};
+  return files.CheckEnd(end.size, end.frames_end, end.time);
 }
 
 // What is not written here has no bytes, or is written by Mark...: both are 128 KiB of real zeros,

@@ -6,10 +6,11 @@
 //               room for any but a hole in the file: an adoption fills it with zeros
 //   lock        zeros: nobody ever committed anything here
 //   checkpoint  the boot id is that of a run that is in the midst of writing what the older backup
-//               ends in; zero else, all that it covers being on the disk
-//               of both only the newest slot counts; the other one may be torn
+//               ends in; or it is zero, and all that the slot covers is on the disk
+//               only the newer slot counts; the other one may be torn
 //   others      may go on after the end that the base slot says: what a run has left that did not
-//               finish. The next one writes over it, an adoption cuts it off, nobody else looks
+//               finish. The next one writes over it, an adoption cuts it off, and readers do not
+//               look
 //
 // One thread. Tested by tests/logcore/posix/check/backup_test.cc and
 // tests/crash/backup_crash_test.cc.

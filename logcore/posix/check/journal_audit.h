@@ -24,7 +24,7 @@ namespace logcore {
 struct JournalAuditOptions {
   TreeHead published;
   bool has_sound_entries = true;  // Only then is the published root compared.
-  bool is_at_home = true;         // Else `lock` may have been copied at another time.
+  bool is_at_home = true;         // If not, `lock` may be a copy of another moment.
   // A backup (backup_files.h) has no head, its files may go on, and of its base slots only the
   // newest counts. What is rehearsed is its adoption.
   bool is_backup = false;

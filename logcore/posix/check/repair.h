@@ -5,7 +5,7 @@
 // are damaged it refuses, and names what is. What it makes must be what was committed and published
 // before. So the tree that the frames give must be
 //
-//   - the journal's: its head's, if that is of this boot, else its newest base's;
+//   - the journal's: its head's, if that is of this boot, and otherwise its newest base's;
 //   - the one of the signed checkpoint that is in the store, if a slot of it is valid;
 //   - the one of `newest`, if given. It must be, if the store has no valid checkpoint: a journal
 //     that was rolled back looks like one that is whole, and only who has seen a newer checkpoint
@@ -15,8 +15,8 @@
 // of the files is recovery's (recovery.h): here they are made whole up to the base.
 //
 // A file that goes on after the end of the log is how an opening knows that journal and checkpoint
-// were rolled back. So it is refused if what follows is what this log would have there; else, if it
-// is a whole row or node, `newest` must be given.
+// were rolled back. So the repair refuses if what follows is what this log would have there. If it
+// is any other whole row or node, `newest` must be given.
 //
 // The order, in which a kill leaves every file as it was or whole, and nothing lost:
 //
@@ -64,7 +64,7 @@ struct RepairReport {
   TreeHead head;                      // of the log that was compared; if it was opened, published
   std::vector<std::string> repaired;  // files, in order; none: nothing was to be done
   uint64_t lost_times = 0;            // rows of `times` that could not be made again
-  // Else it is a copy or a backup, or has no key: what opens it next recovers.
+  // False: it is a copy or a backup, or has no key, and the next opening recovers it.
   bool was_opened = false;
 };
 

@@ -43,7 +43,7 @@ struct RepairEvidence {
   std::optional<Head> head;        // of this boot, at home
   // The log up to where its files have been written, and are on the disk or in the page cache.
   LogState log;
-  // The files end there. Else recovery will go on, at most to the end of the steps.
+  // The files end there. If not, recovery will go on, at most to the end of the steps.
   bool at_rest = false;
 
   std::optional<PublishedFile::Slot> slot;  // the newest valid one that the log has signed

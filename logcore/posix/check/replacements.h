@@ -24,7 +24,7 @@ std::string NameOfNew(const std::string& name);
 
 class Replacements {
  public:
-  // Of the log's files and `checkpoint`.
+  // `names`: files of the log, and `checkpoint`.
   Replacements(Disk* disk, std::set<std::string> names) : disk_(disk), names_(std::move(names)) {}
 
   // Makes the new files, empty, with the owners and the permissions of the old ones; of `config`
@@ -38,7 +38,7 @@ class Replacements {
   // Removes the new files that are not in place: what makes them, or looks at them, has failed.
   void TakeBack();
 
-  // Of all the files that this may be about.
+  // Syncs the directories of all files that may be replaced.
   Status SyncDirectories();
 
  private:

@@ -82,7 +82,7 @@ class Opening {
 // kCorrupt if the slot says that all is on the disk, and so that nothing was appended after it, and
 // the log has gone on.
 Status CheckComplete(const PublishedFile::Slot& slot, const LogState& log);
-// Syncs every file of the store, and their names, whoever wrote them.
+// Syncs every file of the store, and their names, whichever process wrote them.
 Status SyncStore(Disk* disk, LogFiles* files, uint64_t size);
 
 }  // namespace logcore

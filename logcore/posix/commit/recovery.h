@@ -1,5 +1,5 @@
-// Recovery: from what is on the disk to the state that the next record goes after. Run by whoever
-// opens a store, or takes the commit lock, and finds that the last writer died.
+// Recovery: from what is on the disk to the state that the next record goes after. Run by a
+// process that opens a store, or takes the commit lock, and finds that the last writer died.
 //
 //   1. a base slot that is known to be on the disk; rewrite the partial blocks it kept; its right
 //      edge must give its root

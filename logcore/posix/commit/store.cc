@@ -194,7 +194,7 @@ Result<bool> Store::OpenToAppend(Disk* disk, const StoreOptions& options, Openin
                                          published_.get(), options, mode));
   if (writer_ == nullptr) return false;
   const LogEnd& end = writer_->opened().end;
-  RETURN_IF_ERROR(CheckFiles(end.size, end.frames_end, end.time));
+  RETURN_IF_ERROR(files_->CheckEnd(end.size, end.frames_end, end.time));
   return true;
 }
 
@@ -210,7 +210,7 @@ Status Store::OpenToRead(Disk* disk, const StoreOptions& options) {
   }
   Status whole = published_->CheckLength();
   if (whole.has_value()) {
-    whole = CheckFiles(published.head.size, published.frames_end, published.time);
+    whole = files_->CheckEnd(published.head.size, published.frames_end, published.time);
   }
   if (!files_->lost().empty()) whole = tl::unexpected<Error>(files_->lost().front());
   if (whole.has_value()) {
@@ -243,19 +243,6 @@ Result<Published> Store::BelievablePublished() const {
     return Fail(Code::kBusy, "the machine went down while it was written: " + remedy);
   }
   return std::move(slot.published);
-}
-
-Status Store::CheckFiles(uint64_t size, uint64_t frames_end, int64_t time) const {
-  RETURN_IF_ERROR(files_->CheckWhole(size));
-  ASSIGN_OR_RETURN(const uint64_t offset, files_->FrameOffset(size, size));
-  if (offset != frames_end) {
-    return Fail(Code::kCorrupt, "entries: end at byte " + std::to_string(offset) + ", not " +
-                                    std::to_string(frames_end));
-  }
-  if (size == 0) return {};
-  ASSIGN_OR_RETURN(const int64_t newest, files_->Time(size - 1));
-  if (newest != time) return Fail(Code::kCorrupt, "times: the newest entry's is not there");
-  return {};
 }
 
 Result<std::shared_ptr<const Snapshot>> Store::Latest() {

@@ -66,7 +66,7 @@ class Batch {
   void Clear();
   // `frames` are `count` whole, valid frames (entry_bundle.h). Hashes them.
   void Append(std::string_view frames, uint64_t count);
-  // The same, where the hashes are known (HashLeafFrames).
+  // For frames whose hashes are known (HashLeafFrames).
   void Append(std::string_view frames, std::span<const Hash> leaf_hashes);
   uint64_t count() const { return leaf_hashes_.size(); }
   std::string_view frames() const;
@@ -114,8 +114,8 @@ class Store final : public PublishedLog {
 
   const StoreConfig& config() const { return config_; }
   const VerifierKey& vkey() const override { return config_.vkey; }
-  // Of a store that is read-only, the first thing that its opening found to be lost, cut or
-  // damaged: an opening for appending would have been refused for it. That there is none does not
+  // The first thing that the opening of a read-only store found to be lost, cut or damaged: an
+  // opening for appending would have been refused for it. That there is none does not
   // show that the store is sound: that is the audit's to say.
   const std::optional<Error>& damage() const { return damage_; }
   // One pread when nothing is new.
@@ -128,7 +128,7 @@ class Store final : public PublishedLog {
   // `on_head_known`, if given, is called before the flush: a good time for Presign().
   Result<Committed> Commit(Batch* batch, const std::function<void()>& on_head_known = nullptr);
   // While another batch is committed, after its `on_head_known`: computes what this one will add
-  // to the log if it is the next to be committed. Commit does so else.
+  // to the log if it is the next to be committed. Commit does so for a batch that is not prepared.
   void Prepare(Batch* batch);
   // Signs in advance what Publish will publish after the commit that is being flushed.
   void Presign();
@@ -139,7 +139,7 @@ class Store final : public PublishedLog {
   double JournalUse() const;
   // Makes the log's files durable up to now, and frees the journal before it.
   Status AdvanceBase();
-  // The same, unless it was done, by whichever process, since this one's last commit.
+  // AdvanceBase, unless any process has done so since this one's last commit.
   Status FreeJournal();
   // AdvanceBase, and marks the store as complete on the disk. Nothing may be appended after.
   Status Close();
@@ -155,8 +155,6 @@ class Store final : public PublishedLog {
   Result<bool> OpenToAppend(Disk* disk, const StoreOptions& options, OpeningMode mode);
   // Mends what the last writer left, if all of it can be.
   static Status Mend(Disk* disk, const StoreConfig& config, const StoreOptions& options);
-  // The log's files are there and whole, as far as lengths and their ends can tell.
-  Status CheckFiles(uint64_t size, uint64_t frames_end, int64_t time) const;
   // The newest slot, if readers in this boot may believe it.
   Result<Published> BelievablePublished() const;
 

@@ -6,7 +6,7 @@
 // lock is the process's:
 //
 //   base       advancing the base, sync and all
-//   turnstile  in line for the next one: who waits here is first, whoever is faster
+//   turnstile  in line for the next one: the first to wait here is the first to commit
 //   commit     reading and writing the head, and a commit
 //   publish    publishing
 //
@@ -74,7 +74,7 @@ class Writer {
   Result<Published> Publish();
   double JournalUse() const { return journal_use_.load(std::memory_order_relaxed); }
   Status AdvanceBase();
-  // The same, unless a base, of whichever process, covers this one's last commit.
+  // AdvanceBase, unless a base that any process has written covers this one's last commit.
   Status FreeJournal();
   // After AdvanceBase and Publish, when nothing is appended any more: says in `checkpoint` that all
   // of it is on the disk.

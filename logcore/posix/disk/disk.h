@@ -69,7 +69,7 @@ class File {
   // file by all processes. Given up by the death of the holder. Lock waits, and is exclusive; not
   // recursive.
   virtual Status Lock(int which) = 0;
-  // The same, but does not wait: false, if another opening has it. A shared one may be had by many
+  // Takes it without waiting: false, if another opening has it. A shared one may be had by many
   // openings at a time, and by no exclusive one.
   virtual Result<bool> TryLock(int which, LockKind kind) = 0;
   virtual void Unlock(int which) = 0;

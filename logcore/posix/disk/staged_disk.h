@@ -55,7 +55,7 @@ class StagedDisk final : public Disk {
   using FilePtr = std::shared_ptr<std::unique_ptr<File>>;  // null until Apply has made the file
   struct Name {
     std::shared_ptr<Content> content;  // null: it has no such name any more
-    bool is_on_disk = true;            // by this name; else only once Apply has made it
+    bool is_on_disk = true;            // by this name; if not, Apply makes it
     FileInfo info = {};                // if it is not
   };
 

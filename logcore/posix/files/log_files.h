@@ -109,7 +109,7 @@ class LogFiles final : public StoredLog {
   // log may lack some of them: reading these is kCorrupt.
   static Result<std::unique_ptr<LogFiles>> Open(Disk* disk, Access access,
                                                 uint64_t gap_limit = kNoGapLimit);
-  // Of which that is so: why they could not be opened.
+  // Why the files that it lacks could not be opened.
   const std::vector<Error>& lost() const { return lost_; }
   // Creates the empty files of a new log, and syncs their directories.
   static Status Create(Disk* disk);
@@ -185,6 +185,10 @@ class LogFiles final : public StoredLog {
   // kCorrupt unless the files are there and long enough for `size` entries, and the segments that
   // are full, which never change, end where they must. Reads a row of each segment.
   Status CheckWhole(uint64_t size) const;
+  // CheckWhole, and kCorrupt unless the frames of so many entries end at that global offset, and
+  // the newest entry has that time: as far as lengths and their ends can tell that all of it is
+  // there.
+  Status CheckEnd(uint64_t size, uint64_t frames_end, int64_t time) const;
   // kCorrupt unless every file goes on to where `end` says, or longer. The segments after the last
   // one, which may be of any length, must be files.
   Status CheckReach(const LogEnd& end) const;

@@ -127,6 +127,19 @@ Status LogFiles::CheckWhole(uint64_t size) const {
   return {};
 }
 
+Status LogFiles::CheckEnd(uint64_t size, uint64_t frames_end, int64_t time) const {
+  RETURN_IF_ERROR(CheckWhole(size));
+  ASSIGN_OR_RETURN(const uint64_t offset, FrameOffset(size, size));
+  if (offset != frames_end) {
+    return Fail(Code::kCorrupt, "entries: end at byte " + std::to_string(offset) + ", not " +
+                                    std::to_string(frames_end));
+  }
+  if (size == 0) return {};
+  ASSIGN_OR_RETURN(const int64_t newest, Time(size - 1));
+  if (newest != time) return Fail(Code::kCorrupt, "times: the newest entry's is not there");
+  return {};
+}
+
 Status LogFiles::CheckReach(const LogEnd& end) const {
   ASSIGN_OR_RETURN(const std::vector<FileEnd> ends, Ends(end));
   for (const FileEnd& file : ends) {

@@ -36,7 +36,7 @@ class MappedSegments {
  public:
   explicit MappedSegments(const Segments* segments) : segments_(segments) {}
 
-  // Of a complete segment. Mapped when first asked for, for the life of this. Null: it cannot be
+  // A complete segment, mapped when it is first asked for, for the life of this. Null: it cannot be
   // mapped, and is to be read.
   const MappedSegment* Get(uint64_t number) {
     const auto* const found = mapped_.Find(number);

@@ -37,7 +37,7 @@ inline constexpr std::string_view kCompleteBoot{"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
 class PublishedFile {
  public:
   static Status Create(Disk* disk, const Published& first, const std::string& boot_id);
-  // To be written, it must have the length of two slots; kCorrupt else.
+  // kCorrupt if it is to be written and has not the length of two slots.
   static Result<std::unique_ptr<PublishedFile>> Open(Disk* disk, Access access);
 
   struct Slot {

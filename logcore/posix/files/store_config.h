@@ -52,8 +52,8 @@ Result<StoreConfig> ReadUnfinishedConfig(Disk* disk);
 
 // The place where this store is.
 Result<StoreHome> HomeHere(Disk* disk);
-// kReadOnly unless this is where `config` says that the store takes appends; else it is a copy, or
-// a backup.
+// kReadOnly if this is not where `config` says that the store takes appends: it is a copy or a
+// backup.
 Status CheckAtHome(Disk* disk, const StoreConfig& config);
 Result<bool> IsAtHome(Disk* disk);
 

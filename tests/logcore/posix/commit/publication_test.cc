@@ -33,15 +33,20 @@ Shown Look(World* world) {
   return {snapshot->published().publication, store->PublicationTimeOf(snapshot->published())};
 }
 
+// A log of three entries, published by a process that has ended, and closed the log or not.
+std::unique_ptr<World> PublishedWorld(bool closes) {
+  auto world = World::Create();
+  const ActorPtr actor = world->Open();
+  world->Commit(actor.get(), MakeEntries(1, 3));
+  world->Publish(actor.get());
+  if (closes) world->Close(actor.get());
+  return world;
+}
+
 // The simulated machine's uptime is the same in both boots.
 TEST(PublicationTest, WhatWasPublishedInAnotherBootHasSettled) {
   for (const bool closes : {false, true}) {
-    const auto world = World::Create();
-    ActorPtr actor = world->Open();
-    world->Commit(actor.get(), MakeEntries(1, 3));
-    world->Publish(actor.get());
-    if (closes) world->Close(actor.get());
-    actor.reset();
+    const auto world = PublishedWorld(closes);
     const Shown before = Look(world.get());
     ASSERT_LT(before.publication.at, before.publication.settled);
     EXPECT_EQ(before.time, before.publication.at);
@@ -50,7 +55,7 @@ TEST(PublicationTest, WhatWasPublishedInAnotherBootHasSettled) {
     if (closes) {
       EXPECT_EQ(Look(world.get()).time, before.publication.settled);
     }
-    actor = world->Open();
+    const ActorPtr actor = world->Open();
     EXPECT_EQ(Look(world.get()).time, before.publication.settled);
     *world->clock() -= 100;
     world->Commit(actor.get(), MakeEntries(2, 3));
@@ -70,12 +75,7 @@ std::string Timeless(const std::string& slot) {
 
 TEST(PublicationTest, AStoreOfAnEarlierVersionOpens) {
   for (const bool closes : {false, true}) {
-    const auto world = World::Create();
-    ActorPtr actor = world->Open();
-    world->Commit(actor.get(), MakeEntries(1, 3));
-    world->Publish(actor.get());
-    if (closes) world->Close(actor.get());
-    actor.reset();
+    const auto world = PublishedWorld(closes);
     int slots = 0;
     for (const uint64_t offset : {uint64_t{0}, kPublishedSlotLength}) {
       const std::string slot = world->disk()->Cached("checkpoint").substr(offset);
@@ -87,7 +87,7 @@ TEST(PublicationTest, AStoreOfAnEarlierVersionOpens) {
     world->CheckAudit();
     const int64_t before = Look(world.get()).time;
     EXPECT_EQ(before, (world->now() + 1) * kNanoseconds);
-    actor = world->Open();
+    const ActorPtr actor = world->Open();
     world->Commit(actor.get(), MakeEntries(2, 3));
     world->Publish(actor.get());
     EXPECT_LT(before, Look(world.get()).time);
