@@ -42,11 +42,9 @@ Status FollowJournal(const File& journal, const LogFiles& files, const JournalAu
   while (true) {
     ASSIGN_OR_RETURN(const std::optional<JournalRecord> record, reader.After(*state));
     if (!record) break;
-    const LogAppend append{.frames = record->frames(),
-                           .leaf_hashes = record->leaf_hashes,
-                           .prepared = &record->prepared,
-                           .time = record->header.time};
-    *state = {record->end(), record->header.mac, EndAfter(state->end, append),
+    const RecordHeader& header = record->header;
+    *state = {record->end(), header.mac,
+              EndAfter(state->end, record->leaf_hashes.size(), header.frames_length, header.time),
               record->prepared.after};
   }
   RETURN_IF_ERROR(reader.CheckNothingLater(state->position.sequence));

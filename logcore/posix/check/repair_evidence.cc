@@ -17,17 +17,6 @@ tl::unexpected<Error> CannotMake(Error error) {
   return tl::unexpected<Error>(std::move(error));
 }
 
-LogEnd EndOf(const LogEnd& before, const RecordHeader& record) {
-  LogEnd end = before;
-  end.size = record.size;
-  end.frames_end += record.frames_length;
-  if (end.time_rows == 0 || end.time < record.time) {
-    ++end.time_rows;
-    end.time = record.time;
-  }
-  return end;
-}
-
 // The records after the base, by their headers alone: each has the mac of the one before.
 Result<std::vector<JournalStep>> FollowHeaders(const File& journal, const Base& base) {
   const JournalReader reader(&journal, nullptr, base);
@@ -49,7 +38,7 @@ Result<std::vector<JournalStep>> FollowHeaders(const File& journal, const Base& 
     }
     if (!next) return steps;
     chain = next->mac;
-    end = EndOf(end, *next);
+    end = EndAfter(end, next->size - end.size, next->frames_length, next->time);
     steps.push_back({next->sequence, next->mac, next->start_size, {next->size, next->root}, end});
   }
 }

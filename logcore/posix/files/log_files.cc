@@ -57,14 +57,14 @@ std::string HashesName(int level) {
   return "hashes/" + std::to_string(level);
 }
 
-LogEnd EndAfter(const LogEnd& end, const LogAppend& append) {
-  CHECK(end.time <= append.time);
+LogEnd EndAfter(const LogEnd& end, uint64_t count, uint64_t frames_length, int64_t time) {
+  CHECK(end.time <= time);
   LogEnd next = end;
-  next.size += append.leaf_hashes.size();
-  next.frames_end += append.frames.size();
-  if (next.size != end.size && (end.time_rows == 0 || end.time < append.time)) {
+  next.size += count;
+  next.frames_end += frames_length;
+  if (count != 0 && (end.time_rows == 0 || end.time < time)) {
     ++next.time_rows;
-    next.time = append.time;
+    next.time = time;
   }
   return next;
 }
@@ -301,7 +301,7 @@ Result<std::shared_ptr<Segment>> LogFiles::SegmentToWrite(uint64_t number) const
 
 Result<LogEnd> LogFiles::Write(const LogEnd& end, const LogAppend& append) {
   const Prepared& prepared = *append.prepared;
-  const LogEnd next = EndAfter(end, append);
+  const LogEnd next = EndAfter(end, append.leaf_hashes.size(), append.frames.size(), append.time);
   CHECK(prepared.before.size() == end.size && prepared.after.size() == next.size);
   CHECK(prepared.frames_start == end.frames_end);
   for (const SegmentPart& part : prepared.parts) {

@@ -90,8 +90,9 @@ struct LogAppend {
   Outside outside = {};      // what WriteOutside writes, and Write does not
 };
 
-// Where the files end after `append`. The clock's second is noted with its first entry.
-LogEnd EndAfter(const LogEnd& end, const LogAppend& append);
+// Where the files end after `count` entries with so many bytes of frames, integrated at `time`,
+// which is not before the end's. The clock's second is noted with its first entry.
+LogEnd EndAfter(const LogEnd& end, uint64_t count, uint64_t frames_length, int64_t time);
 
 // A byte range of one of the files, which a base slot (journal.h) keeps: see PartialBlocks.
 struct Block {
