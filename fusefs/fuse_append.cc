@@ -258,18 +258,18 @@ void Appends::Release(uint64_t handle) {
   if (std::optional<Piece> tail = open->file.OnRelease()) SubmitUnwatched(open, std::move(*tail));
 }
 
-// What short-lived entries took lies between what lives longer, in the arenas of several threads:
-// malloc keeps it all.
+// What short-lived entries took lies between what lives longer: malloc keeps it all. Rest comes back
+// once after the last append, as the thread that committed it may have freed its batch too late.
 void Appends::Rest() {
   const auto now = std::chrono::steady_clock::now();
   if (now - seen_at_ < kRestAfter) return;
   seen_at_ = now;
   const Sequencer::Ticket newest = sequencer_->Newest();
   const Sequencer::Ticket appended = newest - std::exchange(seen_, newest);
-  if (rested_ == newest) return;
+  if (rested_ == newest && settled_) return;
   const bool calm = appended == 0 || (appended <= kLittle && kLittle < newest - rested_);
   if (!(calm && sequencer_->Idle()) && now - rested_at_ < kRestAnyway) return;
-  rested_ = newest;
+  settled_ = std::exchange(rested_, newest) == newest;
   rested_at_ = now;
   malloc_trim(0);
 }

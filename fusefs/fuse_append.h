@@ -83,9 +83,11 @@ class Appends {
   const Options options_;
   const std::shared_ptr<Budget> budget_ = std::make_shared<Budget>(kBudgetLength);
   Parked parked_;
-  // The newest when Rest last looked, and when memory was last given back.
+  // The newest when Rest last looked, and when memory was last given back; whether it was given
+  // back twice since then.
   logcore::Sequencer::Ticket seen_ = 0;
   logcore::Sequencer::Ticket rested_ = 0;
+  bool settled_ = false;
   std::chrono::steady_clock::time_point seen_at_;
   std::chrono::steady_clock::time_point rested_at_;
   Table<OpenFile> files_;

@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <syslog.h>
 
 #include <ostream>
@@ -66,11 +67,17 @@ void Warn(int priority, const std::string& warning, std::ostream* err) {
   syslog(priority, "%s", OneLine(warning).c_str());
 }
 
+// malloc_trim gives back the end of the first arena alone, and a few threads need no more than one.
+void AllocateFromOneArena() {
+  mallopt(M_ARENA_MAX, 1);
+}
+
 // `err` is that of Warn.
 Status Serve(const MountOptions& options, const MountPaths& paths,
              const std::function<int64_t()>& clock, std::ostream* err,
              const std::function<void()>& ready) {
   StopSignals signals;  // first, so that every thread has them blocked
+  AllocateFromOneArena();
   ASSIGN_OR_RETURN(const std::unique_ptr<Disk> disk, logcore::OpenPosixDisk(paths.store));
   const auto mode = options.read_only ? Store::Mode::kReadOnly : Store::Mode::kAppend;
   Result<std::unique_ptr<Store>> opened = Store::Open(disk.get(), mode, {.clock = clock});

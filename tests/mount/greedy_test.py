@@ -288,7 +288,7 @@ class RefusedTest(BudgetTest):
 
 class FloodTest(MountedTest):
     """An empty entry costs the daemon a hash of 32 bytes, and more, in several places."""
-    DURING, AFTER = 64 * MIB, 24 * MIB
+    DURING, AFTER = 64 * MIB, 16 * MIB
 
     def flood(self, *names):
         writers = [self.python(FLOOD, self.log / name, 1.5) for name in names]
