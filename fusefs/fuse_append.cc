@@ -258,8 +258,8 @@ void Appends::Release(uint64_t handle) {
   if (std::optional<Piece> tail = open->file.OnRelease()) SubmitUnwatched(open, std::move(*tail));
 }
 
-// What short-lived entries took lies between what lives longer: malloc keeps it all. Rest comes back
-// once after the last append, as the thread that committed it may have freed its batch too late.
+// What short-lived entries took lies between what lives longer: malloc keeps it all. Rest trims
+// once more after the last append, as the thread that committed it may free its batch later.
 void Appends::Rest() {
   const auto now = std::chrono::steady_clock::now();
   if (now - seen_at_ < kRestAfter) return;
