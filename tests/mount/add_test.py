@@ -193,20 +193,6 @@ class RequestsTest(AddTest):
 class AttributesTest(AddTest):
     OPTIONS = "allow_other,mode=0622"
 
-    @contextlib.contextmanager
-    def nobody(self):
-        """Another user, without any capability."""
-        groups = os.getgroups()
-        os.setgroups([])
-        os.setegid(NOBODY)
-        os.seteuid(NOBODY)
-        try:
-            yield
-        finally:
-            os.seteuid(0)
-            os.setegid(0)
-            os.setgroups(groups)
-
     def everything(self, name):
         """(what it does, function, arguments): on the path, and on an open file."""
         path = self.log / name
@@ -268,7 +254,7 @@ class AttributesTest(AddTest):
 
     def test_who_may_write_may_do_what_a_writer_may(self):
         for name in NAMES:
-            with self.nobody():
+            with harness.user(NOBODY):
                 path = self.log / name
                 opened = self.open(name, os.O_WRONLY)
                 for function, arguments in self.for_writers(path, opened):
@@ -288,7 +274,7 @@ class AttributesTest(AddTest):
         for name in NAMES:
             path = log / name
             before = os.stat(path)
-            with self.nobody():
+            with harness.user(NOBODY):
                 for function, *arguments in ((os.truncate, 0), (os.utime,), (os.open, os.O_WRONLY),
                                              (os.setxattr, "user.note", b"1")):
                     self.assert_errno(errno.EACCES, function, path, *arguments)
@@ -301,7 +287,7 @@ class AttributesTest(AddTest):
     def test_the_owner_need_not_be_root(self):
         log = self.mount(self.log.store, options="allow_other,uid=%d,gid=%d" % (NOBODY, NOBODY))
         before = os.stat(log / "add")
-        with self.nobody():
+        with harness.user(NOBODY):
             path = log / "add"
             os.chmod(path, 0o777)
             os.chown(path, NOBODY, NOBODY)

@@ -112,6 +112,21 @@ def run(command, seconds=30, stdin=b"", environment=None):
     return Done(child.returncode, out, err)
 
 
+@contextlib.contextmanager
+def user(number):
+    """This process is another user, without any capability."""
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setegid(number)
+    os.seteuid(number)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
 class Mount:
     """One mounted log. Its daemon is a child in the foreground, so that its pid is known."""
 
