@@ -3,7 +3,7 @@
 #include <memory>
 #include <ostream>
 
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_reader.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "logcore/util/base64.h"
 #include "mountd/commands.h"

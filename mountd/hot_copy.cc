@@ -2,12 +2,11 @@
 
 #include <string>
 
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/files/store_config.h"
 
 namespace mountd {
 
 using logcore::Code;
-using logcore::Store;
 
 bool IsPlainCopy(logcore::Disk* disk) {
   const auto config = ReadStoreConfig(disk);

@@ -2,7 +2,7 @@
 #include <boost/filesystem/operations.hpp>
 #include <ostream>
 
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_init.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "logcore/tlog/checkpoint.h"
 #include "logcore/tlog/note.h"
@@ -59,7 +59,7 @@ Result<VerifierKey> MakeStore(const InitCommand& command, logcore::InitOptions o
                               const Environment& environment) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Disk> disk, logcore::OpenPosixDisk(command.store));
   options.journal_length = command.journal_size.value_or(DefaultJournalLength(command.store));
-  return logcore::Store::Init(disk.get(), options, {.clock = environment.clock});
+  return logcore::InitStore(disk.get(), options, {.clock = environment.clock});
 }
 
 // If it fails, the directory is gone again, unless it was there before.

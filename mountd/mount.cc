@@ -5,7 +5,8 @@
 
 #include "fusefs/fuse_session.h"
 #include "logcore/log/sequencer.h"
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "mountd/commands.h"
 #include "mountd/daemon.h"
@@ -27,7 +28,8 @@ using logcore::Fail;
 using logcore::Result;
 using logcore::Sequencer;
 using logcore::Status;
-using logcore::Store;
+using logcore::StoreReader;
+using logcore::StoreWriter;
 
 fusefs::SessionOptions MakeSessionOptions(const MountOptions& options, const MountPaths& paths) {
   return fusefs::SessionOptions{.source = paths.store,
@@ -42,24 +44,6 @@ fusefs::SessionOptions MakeSessionOptions(const MountOptions& options, const Mou
                                 .fuse_options = options.fuse_options};
 }
 
-// Serves requests until the filesystem is unmounted, or a signal says to stop.
-Status ServeRequests(Store* store, Sequencer* sequencer, const fusefs::SessionOptions& options,
-                     StopSignals* signals, const std::function<void()>& ready) {
-  ASSIGN_OR_RETURN(std::unique_ptr<FuseSession> session,
-                   FuseSession::Mount(store, sequencer, options));
-  const std::optional<MountEntry> mount = MountedOn(ReadMountTable(), options.mountpoint);
-  signals->Watch(mount ? ServingThreadName(mount->device) : "mount",
-                 [&session] { session->Stop(); });
-  Status served = session->Run([&] {
-    NoteMount(options.source, options.mountpoint);
-    ready();
-  });
-  signals->EndWatch();
-  session.reset();  // unmounts
-  if (signals->came()) ForgetMount(options.mountpoint);
-  return served;
-}
-
 // Tells who mounts, and syslog for mounts that nobody watches. `err` is null if syslog goes there
 // as well.
 void Warn(int priority, const std::string& warning, std::ostream* err) {
@@ -72,6 +56,69 @@ void AllocateFromOneArena() {
   mallopt(M_ARENA_MAX, 1);
 }
 
+// What serving needs: one mount, from its opening to its end.
+struct Serving {
+  const MountOptions& options;
+  const MountPaths& paths;
+  Disk* disk;
+  StopSignals* signals;
+  std::ostream* err;  // that of Warn
+  const std::function<void()>& ready;
+};
+
+// Serves requests until the filesystem is unmounted, or a signal says to stop. `sequencer` is null
+// if nothing may be appended.
+Status ServeRequests(logcore::PublishedLog* log, Sequencer* sequencer, const Serving& serving) {
+  const fusefs::SessionOptions options = MakeSessionOptions(serving.options, serving.paths);
+  ASSIGN_OR_RETURN(std::unique_ptr<FuseSession> session,
+                   FuseSession::Mount(log, sequencer, options));
+  const std::optional<MountEntry> mount = MountedOn(ReadMountTable(), options.mountpoint);
+  serving.signals->Watch(mount ? ServingThreadName(mount->device) : "mount",
+                         [&session] { session->Stop(); });
+  Status served = session->Run([&] {
+    NoteMount(options.source, options.mountpoint);
+    serving.ready();
+  });
+  serving.signals->EndWatch();
+  session.reset();  // unmounts
+  if (serving.signals->came()) ForgetMount(options.mountpoint);
+  return served;
+}
+
+Status ServeReaders(const Serving& serving) {
+  Result<std::unique_ptr<StoreReader>> opened = StoreReader::Open(serving.disk, {});
+  if (!opened.has_value()) {
+    return tl::unexpected<logcore::Error>(ExplainCopy(serving.disk, std::move(opened).error()));
+  }
+  const std::unique_ptr<StoreReader> store = *std::move(opened);
+  if (store->damage()) {
+    Warn(LOG_ERR,
+         "mount " + serving.paths.store +
+             ": damaged, serving what verifies: " + store->damage()->message,
+         serving.err);
+  }
+  return ServeRequests(store.get(), nullptr, serving);
+}
+
+Status ServeWriters(const Serving& serving, const std::function<int64_t()>& clock) {
+  Result<std::unique_ptr<StoreWriter>> opened = StoreWriter::Open(serving.disk, {.clock = clock});
+  if (!opened.has_value()) {
+    return tl::unexpected<logcore::Error>(ExplainCopy(serving.disk, std::move(opened).error()));
+  }
+  const std::unique_ptr<StoreWriter> store = *std::move(opened);
+  std::unique_ptr<Sequencer> sequencer = Sequencer::Start(
+      store.get(), {.checkpoint_interval = serving.options.checkpoint_interval,
+                    .on_stopped = [&serving](const logcore::Error& error) {
+                      Warn(LOG_CRIT,
+                           serving.paths.store + ": stopped, mount it again: " + error.message,
+                           nullptr);
+                    }});
+  Status served = ServeRequests(&store->reader(), sequencer.get(), serving);
+  sequencer.reset();
+  Status closed = store->Close();
+  return served.has_value() ? closed : served;
+}
+
 // `err` is that of Warn.
 Status Serve(const MountOptions& options, const MountPaths& paths,
              const std::function<int64_t()>& clock, std::ostream* err,
@@ -79,31 +126,8 @@ Status Serve(const MountOptions& options, const MountPaths& paths,
   StopSignals signals;  // first, so that every thread has them blocked
   AllocateFromOneArena();
   ASSIGN_OR_RETURN(const std::unique_ptr<Disk> disk, logcore::OpenPosixDisk(paths.store));
-  const auto mode = options.read_only ? Store::Mode::kReadOnly : Store::Mode::kAppend;
-  Result<std::unique_ptr<Store>> opened = Store::Open(disk.get(), mode, {.clock = clock});
-  if (!opened.has_value()) {
-    return tl::unexpected<logcore::Error>(ExplainCopy(disk.get(), std::move(opened).error()));
-  }
-  const std::unique_ptr<Store> store = *std::move(opened);
-  const fusefs::SessionOptions session_options = MakeSessionOptions(options, paths);
-  if (options.read_only) {
-    if (store->damage()) {
-      Warn(LOG_ERR,
-           "mount " + paths.store + ": damaged, serving what verifies: " + store->damage()->message,
-           err);
-    }
-    return ServeRequests(store.get(), nullptr, session_options, &signals, ready);
-  }
-  std::unique_ptr<Sequencer> sequencer = Sequencer::Start(
-      store.get(), {.checkpoint_interval = options.checkpoint_interval,
-                    .on_stopped = [&paths](const logcore::Error& error) {
-                      Warn(LOG_CRIT, paths.store + ": stopped, mount it again: " + error.message,
-                           nullptr);
-                    }});
-  Status served = ServeRequests(store.get(), sequencer.get(), session_options, &signals, ready);
-  sequencer.reset();
-  Status closed = store->Close();
-  return served.has_value() ? closed : served;
+  const Serving serving{options, paths, disk.get(), &signals, err, ready};
+  return options.read_only ? ServeReaders(serving) : ServeWriters(serving, clock);
 }
 
 Status RunMount(const MountCommand& command, Environment& environment) {

@@ -24,7 +24,7 @@ uint64_t FrameLength(const Load& load) {
 
 }  // namespace
 
-Status Creator::Check(const logcore::Store& store, const Load& load) {
+Status Creator::Check(const logcore::LogWriter& store, const Load& load) {
   const uint64_t most = store.max_batch_length();
   if (FrameLength(load) <= most) return {};
   return logcore::Fail(logcore::Code::kInvalid,
@@ -33,7 +33,7 @@ Status Creator::Check(const logcore::Store& store, const Load& load) {
                            std::to_string(most - logcore::kFrameHeaderLength) + " at most");
 }
 
-Creator::Creator(logcore::Store* store, const Load& load, uint64_t instance)
+Creator::Creator(logcore::LogWriter* store, const Load& load, uint64_t instance)
     : load_(load),
       max_batch_length_(std::min(kBatchLength, store->max_batch_length())),
       sequencer_(Sequencer::Start(store, {.queue_length = kQueueLength})),

@@ -31,8 +31,8 @@
 
 #include "latency.h"
 #include "leaves.h"
+#include "logcore/log/log_writer.h"
 #include "logcore/log/sequencer.h"
-#include "logcore/posix/commit/store.h"
 #include "logcore/util/result.h"
 #include "options.h"
 
@@ -41,10 +41,10 @@ namespace leafcreator {
 class Creator {
  public:
   // kInvalid for leaves that are too long for the store's journal.
-  static logcore::Status Check(const logcore::Store& store, const Load& load);
+  static logcore::Status Check(const logcore::LogWriter& store, const Load& load);
   // The store is open for appending and outlives it; Check has found nothing. `instance` is what
   // the leaves begin with.
-  Creator(logcore::Store* store, const Load& load, uint64_t instance);
+  Creator(logcore::LogWriter* store, const Load& load, uint64_t instance);
   ~Creator();  // Stops.
 
   void Start();

@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "creator.h"
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "logcore/util/result.h"
 #include "options.h"
@@ -34,7 +34,7 @@ using leafcreator::Latency;
 using leafcreator::Options;
 using logcore::Result;
 using logcore::Status;
-using logcore::Store;
+using logcore::StoreWriter;
 using Clock = std::chrono::steady_clock;
 
 // The signals that end the program: blocked, in threads started later as well, and waited for.
@@ -80,9 +80,9 @@ std::string TimeOfDay() {
 }
 
 // A line a second, until the end.
-Status Watch(Store* store, const Creator& creator, const sigset_t& signals, Clock::time_point start,
-             const Options& options) {
-  ASSIGN_OR_RETURN(const auto first, store->Latest());
+Status Watch(StoreWriter* store, const Creator& creator, const sigset_t& signals,
+             Clock::time_point start, const Options& options) {
+  ASSIGN_OR_RETURN(const auto first, store->reader().Latest());
   uint64_t last_size = first->size();
   for (int second = 1;; ++second) {
     const auto tick = start + std::chrono::seconds(second);
@@ -91,7 +91,7 @@ Status Watch(Store* store, const Creator& creator, const sigset_t& signals, Cloc
     if (WaitForSignal(signals, end)) return {};
     RETURN_IF_ERROR(creator.status());
     if (end < tick) return {};
-    ASSIGN_OR_RETURN(const auto latest, store->Latest());
+    ASSIGN_OR_RETURN(const auto latest, store->reader().Latest());
     std::cout << TimeOfDay() << " CP size " << latest->size() << " (+" << latest->size() - last_size
               << "); Latency: " << creator.latency().ToString() << std::endl;
     last_size = latest->size();
@@ -120,8 +120,7 @@ uint64_t NewInstance() {
 Status Run(const Options& options) {
   const sigset_t signals = BlockStopSignals();
   ASSIGN_OR_RETURN(const auto disk, logcore::OpenPosixDisk(options.path));
-  ASSIGN_OR_RETURN(const auto store,
-                   Store::Open(disk.get(), Store::Mode::kAppend, {.clock = ReadClock}));
+  ASSIGN_OR_RETURN(const auto store, StoreWriter::Open(disk.get(), {.clock = ReadClock}));
   RETURN_IF_ERROR(Creator::Check(*store, options.load));
   Creator creator(store.get(), options.load, NewInstance());
   const auto start = Clock::now();

@@ -1,7 +1,7 @@
 // PublishedLog: a log as readers get it, whatever publishes it: its key, and the newest snapshot. A
-// store is one (logcore/posix/commit/store.h).
+// reader of a store is one (logcore/posix/commit/store_reader.h).
 //
-// Any thread. Tested by tests/logcore/posix/commit/store_test.cc.
+// Any thread. Tested by tests/fusefs/view_test.cc.
 
 #ifndef LOGCORE_LOG_PUBLISHED_LOG_H_
 #define LOGCORE_LOG_PUBLISHED_LOG_H_

@@ -16,8 +16,8 @@ constexpr std::chrono::milliseconds kBusyInterval{5};
 
 }  // namespace
 
-Publisher::Publisher(Store* store, std::chrono::milliseconds interval)
-    : store_(store), interval_(interval), thread_([this] { Run(); }) {}
+Publisher::Publisher(LogWriter* writer, std::chrono::milliseconds interval)
+    : writer_(writer), interval_(interval), thread_([this] { Run(); }) {}
 
 Publisher::~Publisher() {
   Stop();
@@ -84,7 +84,7 @@ void Publisher::Run() {
         lock, kIdleInterval, [this] { return stopping_ || presign_ || tried_ < processed_; });
     if (std::exchange(presign_, false) && !stopping_ && processed_ <= tried_) {
       lock.unlock();
-      store_->Presign();
+      writer_->Presign();
       lock.lock();
       continue;
     }
@@ -102,7 +102,7 @@ void Publisher::Run() {
     Status status;
     if (publish) {
       last = Clock::now();
-      if (Result<uint64_t> size = store_->Publish(); !size.has_value()) {
+      if (Result<uint64_t> size = writer_->Publish(); !size.has_value()) {
         status = tl::unexpected<Error>(std::move(size).error());
       }
     }

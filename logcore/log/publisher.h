@@ -16,7 +16,7 @@
 #include <mutex>
 #include <thread>
 
-#include "logcore/posix/commit/store.h"
+#include "logcore/log/log_writer.h"
 #include "logcore/util/result.h"
 
 namespace logcore {
@@ -26,7 +26,7 @@ class Publisher {
   using Ticket = uint64_t;
 
   // At most one publication in `interval`; 0: as often as there is something to publish.
-  Publisher(Store* store, std::chrono::milliseconds interval);
+  Publisher(LogWriter* writer, std::chrono::milliseconds interval);
   ~Publisher();  // Stops.
 
   // A commit is under way whose publication can be signed in advance.
@@ -47,7 +47,7 @@ class Publisher {
   // Whether anybody waits for what could be published now.
   bool IsWaitedForLocked() const;
 
-  Store* const store_;
+  LogWriter* const writer_;
   const std::chrono::milliseconds interval_;
 
   std::mutex mutex_;  // Guards all below. Never held while anything else is called.

@@ -1,4 +1,5 @@
 #include "logcore/log/scan.h"
+#include "logcore/log/verified.h"
 
 #include <algorithm>
 #include <string>

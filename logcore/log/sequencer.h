@@ -7,7 +7,7 @@
 // At most one thread commits at a time. A caller that finds none committing commits in its own
 // thread (CommitHere; Append does so), which saves two wake-ups, and they cost as much as a flush.
 // What gathers meanwhile is left to the committing thread. That one, the publishing one
-// (publisher.h) and the one that keeps the journal from filling up (journal_freer.h) are started by
+// (publisher.h) and the one that keeps the replay short (replay_point_mover.h) are started by
 // Start and joined by Stop.
 //
 // A caller that fills the next batch up while one is being flushed (CommitHere, Submit) prepares it
@@ -25,14 +25,21 @@
 #define LOGCORE_LOG_SEQUENCER_H_
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <vector>
 
-#include "logcore/posix/commit/store.h"
+#include "logcore/log/log_writer.h"
 #include "logcore/tlog/hash.h"
 #include "logcore/util/result.h"
 
@@ -65,10 +72,14 @@ struct Submission {
   std::function<void(const Result<Appended>&)> on_durable;  // called exactly once; may be empty
 };
 
+class Publisher;
+class ReplayPointMover;
+class SubmissionQueue;
+
 class Sequencer {
  public:
-  // The store is open for appending and outlives the sequencer.
-  static std::unique_ptr<Sequencer> Start(Store* store, const SequencerOptions& options);
+  // The writer outlives the sequencer.
+  static std::unique_ptr<Sequencer> Start(LogWriter* writer, const SequencerOptions& options);
   ~Sequencer();  // Stops.
 
   // Numbers submissions, from 1 on, in the order of the log.
@@ -112,9 +123,62 @@ class Sequencer {
   void Stop();
 
  private:
-  class Impl;
-  explicit Sequencer(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  using Calls = std::vector<std::function<void()>>;
+  struct Work;  // what goes into one record
+  // Of the next one, if it is not simply in the queue.
+  enum class Next { kQueued, kBeingPrepared, kPrepared };
+
+  Sequencer(LogWriter* writer, const SequencerOptions& options);
+  static void Call(const Calls& calls);
+  void RunCommitter();
+  bool FullLocked() const;
+  Calls TakeReadyLocked();
+  // The oldest ticket of which it is not known what became of it, or not yet said.
+  Ticket FirstUnknownLocked() const;
+  // The same of those that were taken in.
+  Ticket FirstTakenInLocked() const;
+  // To be called without the lock: those who waited for what is known by now.
+  Calls NoteProcessedLocked();
+  // Whether there is something to commit, and no thread commits.
+  bool MayCommitLocked() const;
+  // Commits one batch; the committing thread has the rest.
+  void CommitHereLocked(std::unique_lock<std::mutex>* lock);
+  // Prepares a full batch while the one before it is being flushed, without the lock. From here on
+  // it is decided what is committed next. Those who wait for room hear of it when that is
+  // committed. Ends the program if there is no memory for what was taken, as CommitLocked does.
+  void PrepareNextLocked(std::unique_lock<std::mutex>* lock) noexcept;
+  // Commits, without the lock; no other thread does meanwhile. Ends the program if there is no
+  // memory, as a power cut would: nobody could be told what was added.
+  void CommitLocked(std::unique_lock<std::mutex>* lock) noexcept;
+  void CommitAndAnswer(Work* work);
+  // The first append that finds the log stopped by a failure in the background hears of that.
+  Error ReasonOf(const Error& error);
+  // Ends appending, unless the error is of one append.
+  void NoteFailure(const Error& error);
+
+  LogWriter* const writer_;
+  const SequencerOptions options_;
+  const std::unique_ptr<Publisher> publisher_;
+  const std::unique_ptr<ReplayPointMover> mover_;
+
+  mutable std::mutex mutex_;      // Guards all below. Nothing is called under it but publisher_.
+  std::condition_variable work_;  // for the committing thread: there is something to do, or no more
+  const std::unique_ptr<SubmissionQueue> queue_;
+  Ticket newest_ = 0;
+  bool committing_ = false;      // A thread is, and uses work_now_.
+  bool flushing_ = false;        // It knows where the batch goes, and has not answered everybody.
+  Ticket first_committing_ = 0;  // of the batch that is being committed
+  Next next_ = Next::kQueued;
+  Ticket first_prepared_ = 0;  // of the next batch, if it is prepared or being so
+  bool stopping_ = false;
+  std::optional<Error> stopped_;  // what new submissions are told
+  std::set<Ticket> refused_;      // that are being told
+  Calls room_waiters_;
+  std::multimap<Ticket, std::function<void()>> durable_waiters_;
+  std::unique_ptr<Work> work_now_;  // of the thread that commits
+  std::unique_ptr<Work> spare_;     // of the thread that prepares the next one
+
+  std::thread committer_;
 };
 
 }  // namespace logcore

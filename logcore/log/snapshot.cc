@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "logcore/log/edge.h"
+#include "logcore/log/verified.h"
 #include "logcore/tlog/entry_bundle.h"
 #include "logcore/util/check.h"
 
@@ -33,19 +35,21 @@ tl::unexpected<Error> Snapshot::FailEntries(uint64_t first, uint64_t end,
 
 // ---- Tiles
 
+Snapshot::~Snapshot() = default;
+
 // The partial tiles of all levels give the published root together, or none of them is believed.
 // They are kept, so that what is given out are the very bytes that were hashed.
 Result<const ProvenEdge*> Snapshot::VerifiedEdge() const {
   const std::lock_guard lock(edge_mutex_);
-  if (edge_) return &*edge_;
+  if (edge_ != nullptr) return edge_.get();
   ASSIGN_OR_RETURN(ProvenEdge edge, ProveEdge(*stored_, published_.head));
   for (int level = 0; level < kTileLevels; ++level) {
     const int width = PartialWidth(level, size());
     if (width == 0 || !edge.is_stored[static_cast<size_t>(level)]) continue;
     verified_->Add({level, FullTiles(level, size()), width});
   }
-  edge_ = std::move(edge);
-  return &*edge_;
+  edge_ = std::make_unique<const ProvenEdge>(std::move(edge));
+  return edge_.get();
 }
 
 // A node that a tile of the level below must give. On the edge it is known even where the files

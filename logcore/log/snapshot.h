@@ -21,15 +21,16 @@
 #include <string_view>
 #include <vector>
 
-#include "logcore/log/edge.h"
 #include "logcore/log/publication_time.h"
 #include "logcore/log/stored_log.h"
-#include "logcore/log/verified.h"
 #include "logcore/tlog/merkle.h"
 #include "logcore/tlog/tile.h"
 #include "logcore/util/result.h"
 
 namespace logcore {
+
+class Verified;     // verified.h
+struct ProvenEdge;  // edge.h
 
 // What a checkpoint slot of the store says (published.h).
 struct Published {
@@ -60,6 +61,7 @@ class Snapshot {
  public:
   Snapshot(Published published, std::shared_ptr<const StoredLog> stored,
            std::shared_ptr<Verified> verified);
+  ~Snapshot();
 
   const Published& published() const { return published_; }
   uint64_t size() const { return published_.head.size; }
@@ -103,7 +105,7 @@ class Snapshot {
   const std::shared_ptr<Verified> verified_;
   mutable std::mutex edge_mutex_;
   mutable std::atomic<bool> times_whole_ = false;
-  mutable std::optional<ProvenEdge> edge_;  // verified; once it is there it stays
+  mutable std::unique_ptr<const ProvenEdge> edge_;  // verified; once it is there it stays
 };
 
 }  // namespace logcore

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "logcore/log/sequencer.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/tlog/entry_bundle.h"
 #include "tests/bench/load.h"
 #include "tests/bench/open_store.h"
@@ -17,10 +18,10 @@ namespace bench {
 namespace {
 
 using logcore::Sequencer;
-using logcore::Store;
+using logcore::StoreWriter;
 
 // Ends the process as a kill would, inside a commit.
-[[noreturn]] void Die(Store* store) {
+[[noreturn]] void Die(StoreWriter* store) {
   const auto sequencer = Sequencer::Start(store, {});
   std::thread([&sequencer] {
     while (true) Must(sequencer->Append("x"));
@@ -101,10 +102,10 @@ void MakeStore(const std::string& directory, size_t entry_length, uint64_t size,
 
 void MeasureOpening(const std::string& directory, uint64_t appends, bool crash) {
   const auto start = Clock::now();
-  const OpenStore open(directory, Store::Mode::kAppend);
+  const OpenStore open(directory);
   Must(open.store->Publish());
   const double milliseconds = SecondsSince(start) * 1000;
-  const uint64_t size = Must(open.store->Latest())->size();
+  const uint64_t size = Must(open.store->reader().Latest())->size();
   Latencies latencies;
   {
     const auto sequencer = Sequencer::Start(open.store.get(), {});

@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/disk/disk.h"
 #include "logcore/util/result.h"
 #include "tests/bench/measure.h"
@@ -24,17 +24,17 @@ T Must(logcore::Result<T> result) {
 void MustBeWell(const logcore::Status& status);
 
 struct OpenStore {
-  OpenStore(const std::string& directory, logcore::Store::Mode mode);
+  explicit OpenStore(const std::string& directory);  // to append
 
   std::unique_ptr<logcore::Disk> disk;
-  std::unique_ptr<logcore::Store> store;
+  std::unique_ptr<logcore::StoreWriter> store;
 };
 
 // Made in `directory`, which must not exist, and open for appending.
 OpenStore NewStore(const std::string& directory);
 
 // What is published is so many entries.
-void CheckSize(logcore::Store* store, uint64_t size);
+void CheckSize(logcore::StoreWriter* store, uint64_t size);
 
 }  // namespace bench
 

@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "logcore/log/scan.h"
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "tests/bench/open_store.h"
 
@@ -19,21 +20,21 @@ namespace {
 
 using logcore::Scan;
 using logcore::Snapshot;
-using logcore::Store;
+using logcore::StoreReader;
 
 // The newest snapshot of a store; nothing of it is verified yet.
 struct Reader {
   explicit Reader(const std::string& directory)
       : disk(Must(logcore::OpenPosixDisk(directory))),
-        store(Must(Store::Open(disk.get(), Store::Mode::kReadOnly,
-                               {.clock = [] { return time(nullptr) * logcore::kNanoseconds; },
-                                .map_segments = true}))),
+        store(Must(StoreReader::Open(disk.get(),
+                                     {.clock = [] { return time(nullptr) * logcore::kNanoseconds; },
+                                      .map_segments = true}))),
         snapshot(Must(store->Latest())) {
     if (snapshot->size() == 0) Fail("the log is empty");
   }
 
   std::unique_ptr<logcore::Disk> disk;
-  std::unique_ptr<Store> store;
+  std::unique_ptr<StoreReader> store;
   std::shared_ptr<const Snapshot> snapshot;
 };
 

@@ -6,6 +6,8 @@
 #include <thread>
 
 #include "logcore/log/sequencer.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/disk/posix_disk.h"
 #include "tests/bench/load.h"
 #include "tests/bench/open_store.h"
 
@@ -32,7 +34,7 @@ Clock::time_point WaitForStart() {
 
 void MeasureShare(const std::string& directory, size_t entry_length, size_t piece, int writers,
                   double seconds, bool batches) {
-  const OpenStore open(directory, logcore::Store::Mode::kAppend);
+  const OpenStore open(directory);
   const auto sequencer = logcore::Sequencer::Start(open.store.get(), {});
   const logcore::Submission pattern = MakeSubmission(entry_length, piece, 0);
   const auto end = WaitForStart() + Duration(seconds);
@@ -63,8 +65,9 @@ void MeasureShare(const std::string& directory, size_t entry_length, size_t piec
 }
 
 void PrintSize(const std::string& directory) {
-  const OpenStore open(directory, logcore::Store::Mode::kReadOnly);
-  Report().Add("size", static_cast<double>(Must(open.store->Latest())->size())).Print();
+  const auto disk = Must(logcore::OpenPosixDisk(directory));
+  const auto store = Must(logcore::StoreReader::Open(disk.get(), {}));
+  Report().Add("size", static_cast<double>(Must(store->Latest())->size())).Print();
 }
 
 }  // namespace bench

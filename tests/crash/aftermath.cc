@@ -57,7 +57,7 @@ void Aftermath::Live(int depth) {
   if (random_.OneIn(8)) world_->AdvanceBase(actor.get());
   world_->Publish(actor.get());
   world_->CheckFiles();
-  if (random_.OneIn(8)) world_->CheckEntries(actor.get(), random_.Next(), 3);
+  if (random_.OneIn(8)) world_->CheckEntries(&actor->store->reader(), random_.Next(), 3);
   if (random_.OneIn(8)) world_->Read(random_.Next(), 1);
   if (random_.OneIn(depth == 0 ? 8 : 2)) {  // What a recovery left that was cut short, counts now.
     world_->Close(actor.get());

@@ -1,5 +1,8 @@
 #include "tests/crash/backups.h"
+#include "logcore/log/batch.h"
 #include "logcore/posix/check/adopt.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/commit/store_writer.h"
 
 #include <algorithm>
 #include <string>
@@ -21,8 +24,9 @@ using logcore::PublishedFile;
 using logcore::Result;
 using logcore::Snapshot;
 using logcore::Status;
-using logcore::Store;
 using logcore::StoreOptions;
+using logcore::StoreReader;
+using logcore::StoreWriter;
 
 StoreOptions Options(const World& world) {
   const int64_t now = world.now();
@@ -48,7 +52,7 @@ bool Is(const Snapshot& snapshot, const World& world) {
 const World* Read(const SimDisk& dest, const Possible& possible, SimRandom* random) {
   const auto machine = dest.Clone();
   const auto process = machine->NewProcess();
-  auto store = Store::Open(process.get(), Store::Mode::kReadOnly, {});
+  auto store = StoreReader::Open(process.get(), {});
   if (!store.has_value()) {
     const Code code = store.error().code;
     if (code == Code::kNotFound && possible.may_be_none) return nullptr;
@@ -119,7 +123,7 @@ void MustBackUp(const World& source, SimDisk* dest) {
 bool IsBackupOf(const SimDisk& dest, const World& source) {
   const auto machine = dest.Clone();
   const auto process = machine->NewProcess();
-  const auto store = Store::Open(process.get(), Store::Mode::kReadOnly, {});
+  const auto store = StoreReader::Open(process.get(), {});
   if (!store.has_value()) return false;
   const auto snapshot = (*store)->Latest();
   return snapshot.has_value() && Is(**snapshot, source);
@@ -151,8 +155,7 @@ void CheckAdoption(const SimDisk& dest, const Possible& possible, uint64_t seed)
       }
     }
     const auto writer = machine->NewProcess();
-    const auto store =
-        Demand("open the adopted backup", Store::Open(writer.get(), Store::Mode::kAppend, options));
+    const auto store = Demand("open the adopted backup", StoreWriter::Open(writer.get(), options));
     logcore::Batch batch;
     std::string frames;
     logcore::AppendFrame(&frames, "one more");

@@ -151,7 +151,7 @@ void CheckGoesOn(World* world) {
   const ActorPtr actor = world->Open();
   world->Publish(actor.get());
   world->CheckFiles();
-  world->CheckEntries(actor.get(), 1, 5);
+  world->CheckEntries(&actor->store->reader(), 1, 5);
   *world->clock() += 1;
   world->Commit(actor.get(), MakeEntries(11, 5));
   world->Publish(actor.get());

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "logcore/posix/check/repair.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/files/journal.h"
 #include "logcore/posix/files/time_rows.h"
 #include "tests/crash/damage.h"
@@ -116,8 +117,8 @@ TEST_F(RepairRefusalTest, NobodyOpensItDuringARepair) {
   world->disk()->Observe([&](const SimOperation& operation) {
     if (operation.kind != SimKind::kLink) return;
     const auto other = world->disk()->NewProcess();
-    const auto store = Store::Open(other.get(), Store::Mode::kAppend,
-                                   {.clock = [] { return int64_t{1}; }, .gap_limit = kGapLimit});
+    const auto store = StoreWriter::Open(
+        other.get(), {.clock = [] { return int64_t{1}; }, .gap_limit = kGapLimit});
     ASSERT_FALSE(store.has_value());
     EXPECT_EQ(store.error().code, Code::kBusy);
     ++asked;

@@ -4,6 +4,7 @@
 
 #include "logcore/posix/check/repair.h"
 #include "logcore/posix/check/adopt.h"
+#include "logcore/posix/files/segments.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -25,9 +25,12 @@
 #include <string>
 #include <vector>
 
+#include "logcore/log/batch.h"
 #include "logcore/posix/check/adopt.h"
 #include "logcore/posix/check/audit.h"
 #include "logcore/posix/check/repair.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/files/journal.h"
 #include "logcore/posix/files/published.h"
 #include "tests/crash/world.h"
 
@@ -248,7 +251,7 @@ class RollbackTest : public testing::Test {
 
   static void Reads(World& world) {
     const auto process = world.disk()->NewProcess();
-    const auto store = Store::Open(process.get(), Store::Mode::kReadOnly, {.clock = {}});
+    const auto store = StoreReader::Open(process.get(), {.clock = {}});
     if (!store.has_value()) return;
     const auto snapshot = (*store)->Latest();
     if (!snapshot.has_value()) return;

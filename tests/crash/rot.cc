@@ -5,7 +5,9 @@
 #include <cstdlib>
 
 #include "logcore/posix/check/audit.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/files/published.h"
+#include "logcore/posix/files/segments.h"
 #include "tests/crash/runs.h"
 
 namespace tlogfs_test {
@@ -151,7 +153,7 @@ void RotTest::Check(const Sound& sound, const Rot& rot, bool power_was_cut) {
 
 void RotTest::CheckReads(const Sound& sound, SimDisk* disk) {
   const auto process = disk->NewProcess();
-  const auto store = Store::Open(process.get(), Store::Mode::kReadOnly, {.clock = {}});
+  const auto store = StoreReader::Open(process.get(), {.clock = {}});
   if (!store.has_value()) return;
   const auto snapshot = (*store)->Latest();
   if (!snapshot.has_value()) return;
@@ -179,15 +181,22 @@ void RotTest::CheckAppends(World* world) {
   EXPECT_LE(before ? before->size : 0, after->size) << "a smaller checkpoint was published";
 }
 
-void RotTest::CheckRefused(const Sound& sound, const Rot& rot, Store::Mode mode) {
-  SCOPED_TRACE(rot.file + ": " + rot.what + (mode == Store::Mode::kAppend ? "" : ", read-only"));
+void RotTest::CheckRefused(const Sound& sound, const Rot& rot, Access access) {
+  SCOPED_TRACE(rot.file + ": " + rot.what + (access == Access::kReadWrite ? "" : ", read-only"));
   const std::unique_ptr<World> world = sound.world().Clone();
   rot.happen(world->disk());
   const auto process = world->disk()->NewProcess();
-  const auto store = Store::Open(process.get(), mode,
-                                 {.clock = [] { return int64_t{1}; }, .gap_limit = kGapLimit});
-  ASSERT_FALSE(store.has_value());
-  EXPECT_NE(store.error().message.find(rot.file), std::string::npos) << store.error().message;
+  const StoreOptions options{.clock = [] { return int64_t{1}; }, .gap_limit = kGapLimit};
+  std::optional<Error> refused;
+  if (access == Access::kReadWrite) {
+    const auto opened = StoreWriter::Open(process.get(), options);
+    if (!opened.has_value()) refused = opened.error();
+  } else {
+    const auto opened = StoreReader::Open(process.get(), options);
+    if (!opened.has_value()) refused = opened.error();
+  }
+  ASSERT_TRUE(refused);
+  EXPECT_NE(refused->message.find(rot.file), std::string::npos) << refused->message;
   ++refused_;
 }
 
@@ -196,8 +205,7 @@ void RotTest::CheckServed(const Sound& sound, const Rot& rot, bool is_told) {
   const std::unique_ptr<World> world = sound.world().Clone();
   rot.happen(world->disk());
   const auto process = world->disk()->NewProcess();
-  const auto store =
-      Store::Open(process.get(), Store::Mode::kReadOnly, {.clock = [] { return int64_t{1}; }});
+  const auto store = StoreReader::Open(process.get(), {.clock = [] { return int64_t{1}; }});
   ASSERT_TRUE(store.has_value()) << store.error().message;
   const std::optional<Error>& damage = (*store)->damage();
   EXPECT_EQ(damage.has_value(), is_told);

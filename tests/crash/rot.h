@@ -29,7 +29,7 @@
 #include <string>
 #include <vector>
 
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_reader.h"
 #include "logcore/tlog/entry_bundle.h"
 #include "logcore/tlog/tile.h"
 #include "tests/crash/world.h"
@@ -73,7 +73,7 @@ class RotTest : public testing::Test {
   // All of it for one rot. Does nothing any more after the first failure.
   void Check(const Sound& sound, const Rot& rot, bool power_was_cut);
   // An opening refuses it, with an error that names the file.
-  void CheckRefused(const Sound& sound, const Rot& rot, logcore::Store::Mode mode);
+  void CheckRefused(const Sound& sound, const Rot& rot, logcore::Access access);
   // A reader's opening is not refused, and names the file if it `is_told`; all that it then reads
   // is right, or an error.
   void CheckServed(const Sound& sound, const Rot& rot, bool is_told);

@@ -54,8 +54,8 @@ TEST_F(RotTest, LostAndCutFilesAreRefusedForAppendingAndToldToReaders) {
   for (const auto& [file, bytes] : sound.files()) {
     const std::string& name = file;
     const auto check = [&](const Rot& rot, bool is_told, bool is_refused) {
-      CheckRefused(sound, rot, Store::Mode::kAppend);
-      if (is_refused) CheckRefused(sound, rot, Store::Mode::kReadOnly);
+      CheckRefused(sound, rot, Access::kReadWrite);
+      if (is_refused) CheckRefused(sound, rot, Access::kRead);
       if (!is_refused) CheckServed(sound, rot, is_told);
     };
     const bool is_needed = needed.contains(name);
@@ -83,7 +83,7 @@ TEST_F(RotTest, ExchangedFilesAreRefusedForAppendingAndToldToReaders) {
                           Replace(disk, files.first, sound.files().at(files.second));
                           Replace(disk, files.second, sound.files().at(files.first));
                         }};
-    CheckRefused(sound, exchanged, Store::Mode::kAppend);
+    CheckRefused(sound, exchanged, Access::kReadWrite);
     CheckServed(sound, exchanged, true);
   }
 }
@@ -136,7 +136,7 @@ TEST_F(RotTest, RolledBack) {
       const Rot back{"", "rolled back", [&name = file, &old_bytes = bytes](SimDisk* disk) {
                        Replace(disk, name, old_bytes);
                      }};
-      CheckRefused(sound, back, Store::Mode::kAppend);
+      CheckRefused(sound, back, Access::kReadWrite);
     }
   }
 }

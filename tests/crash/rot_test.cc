@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 
+#include "logcore/posix/files/journal.h"
 #include "logcore/posix/files/journal_reader.h"
 #include "tests/crash/rot.h"
 

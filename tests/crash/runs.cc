@@ -97,7 +97,7 @@ class Life {
     SimDisk* disk = world_->disk();
     interrupting_ = true;
     const bool may_commit = (in_advance_ && operation.kind == SimKind::kSync) || in_publish_;
-    if (may_commit && !disk->IsLocked("lock", kCommitLock) && other->store->JournalUse() < 0.5) {
+    if (may_commit && !disk->IsLocked("lock", kCommitLock) && other->store->ReplayLength() < 0.5) {
       world_->Commit(other, MakeEntries(random_.Next(), 1 + random_.Below(4)));
     }
     if (!disk->IsLocked("lock", kPublishLock) && random_.OneIn(2)) world_->Publish(other);
@@ -211,7 +211,7 @@ class History {
         world_->Read(random_.Next(), 2);
         break;
       case 4:
-        world_->CheckEntries(actor, random_.Next(), 3);
+        world_->CheckEntries(&actor->store->reader(), random_.Next(), 3);
         break;
       case 5:
       case 6:

@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "logcore/log/batch.h"
 #include "logcore/log/snapshot.h"
 #include "logcore/posix/check/audit.h"
+#include "logcore/posix/commit/store_init.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/tlog/checkpoint.h"
 #include "logcore/tlog/entry_bundle.h"
 #include "tests/support/sim_signatures.h"
@@ -14,8 +18,9 @@ namespace tlogfs_test {
 using logcore::Batch;
 using logcore::Code;
 using logcore::Error;
-using logcore::Store;
 using logcore::StoreOptions;
+using logcore::StoreReader;
+using logcore::StoreWriter;
 
 namespace {
 
@@ -56,7 +61,7 @@ std::unique_ptr<World> World::Create(const WorldOptions& options) {
   if (options.prepare) options.prepare(world->disk_.get());
   const auto process = world->disk_->NewProcess();
   const auto key = logcore::SignerKey::Parse(kSigner);
-  const auto vkey = Store::Init(
+  const auto vkey = InitStore(
       process.get(),
       {.origin = "PeterNeumann", .key = key.value(), .journal_length = options.journal_length},
       {.clock = [clock = world->clock_] { return clock * logcore::kNanoseconds; }});
@@ -67,8 +72,8 @@ std::unique_ptr<World> World::Create(const WorldOptions& options) {
 
 void World::CheckUnfinished(SimDisk* disk) {
   const auto process = disk->NewProcess();
-  const auto store = Store::Open(process.get(), Store::Mode::kAppend,
-                                 {.clock = [] { return int64_t{1}; }, .gap_limit = kGapLimit});
+  const auto store = StoreWriter::Open(
+      process.get(), {.clock = [] { return int64_t{1}; }, .gap_limit = kGapLimit});
   if (!store.has_value()) return;
   const auto size = (*store)->Publish();
   if (!size.has_value() || *size != 0) throw Violation("a store whose init did not finish opens");
@@ -125,7 +130,7 @@ ActorPtr World::Open(bool outside) {
   actor->process = disk_->NewProcess();
   StoreOptions options = Options();
   if (outside) options.outside_length = 1;
-  auto store = Store::Open(actor->process.get(), Store::Mode::kAppend, options);
+  auto store = StoreWriter::Open(actor->process.get(), options);
   if (!store.has_value()) {
     Failed("open", store.error());
     return nullptr;
@@ -191,7 +196,7 @@ void World::Publish(Actor* actor) {
     Failed("publish", size.error());
     return;
   }
-  const auto snapshot = actor->store->Latest();
+  const auto snapshot = actor->store->reader().Latest();
   if (!snapshot.has_value()) {
     Failed("latest", snapshot.error());
     return;
@@ -223,7 +228,7 @@ void World::Observe(const std::string& step, const logcore::Published& published
 
 void World::AdvanceBase(Actor* actor) {
   Step("advance base");
-  const auto status = actor->store->AdvanceBase();
+  const auto status = actor->store->AdvanceReplayPointToEnd();
   if (!status.has_value()) Failed("advance base", status.error());
 }
 
@@ -242,19 +247,17 @@ void World::Close(Actor* actor) {
 
 void World::Read(uint64_t seed, int entries) {
   Step("read-only open");
-  Actor reader;
-  reader.process = disk_->NewProcess();
-  auto store = Store::Open(reader.process.get(), Store::Mode::kReadOnly, Options());
+  const auto process = disk_->NewProcess();
+  const auto store = StoreReader::Open(process.get(), Options());
   if (!store.has_value()) {
     if (unpublished_since_cut_ && store.error().code == Code::kBusy) return;
     Violate("read-only open: " + Name(store.error().code) + ": " + store.error().message);
   }
-  reader.store = std::move(*store);
-  const auto snapshot = reader.store->Latest();
+  const auto snapshot = (*store)->Latest();
   if (!snapshot.has_value()) Violate("read-only latest: " + snapshot.error().message);
   Observe("read-only open", (*snapshot)->published());
   unpublished_since_cut_ = false;
-  if (entries != 0) CheckEntries(&reader, seed, entries);
+  if (entries != 0) CheckEntries(store->get(), seed, entries);
 }
 
 void World::CutPower(uint64_t seed) {
@@ -295,10 +298,10 @@ void World::CheckAudit() {
   }
 }
 
-void World::CheckEntries(Actor* actor, uint64_t seed, int entries) {
+void World::CheckEntries(StoreReader* store, uint64_t seed, int entries) {
   // After a power cut it is for the first one who publishes to say what is visible.
   if (unpublished_since_cut_) return;
-  const auto snapshot = actor->store->Latest();
+  const auto snapshot = store->Latest();
   if (!snapshot.has_value()) Violate("latest: " + snapshot.error().message);
   Observe("latest", (*snapshot)->published());
   const uint64_t size = (*snapshot)->size();

@@ -23,7 +23,8 @@
 #include <string>
 #include <vector>
 
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_writer.h"
+#include "logcore/posix/files/journal.h"
 #include "logcore/tlog/note.h"
 #include "tests/crash/log_model.h"
 #include "tests/support/sim_disk.h"
@@ -48,7 +49,7 @@ class Violation : public std::runtime_error {
 struct Actor {
   ~Actor();
   std::unique_ptr<SimProcess> process;
-  std::unique_ptr<logcore::Store> store;
+  std::unique_ptr<logcore::StoreWriter> store;
   // Of CommitAndPrepare, until CommitNext.
   std::vector<std::string> next_entries;
   logcore::Batch next;
@@ -98,7 +99,7 @@ class World {
   // All of it, by logcore's own audit.
   void CheckAudit();
   // Reads so many entries back through the newest snapshot: the last one, and some others.
-  void CheckEntries(Actor* actor, uint64_t seed, int entries);
+  void CheckEntries(logcore::StoreReader* store, uint64_t seed, int entries);
 
   // What errors a step may end with, beside success; by default none. An actor whose step ended
   // with kIo or kCorrupt is to be dropped. For tests that inject errors.

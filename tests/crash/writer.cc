@@ -29,7 +29,8 @@
 #include <vector>
 
 #include "logcore/log/sequencer.h"
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_init.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "logcore/tlog/entry_bundle.h"
 #include "logcore/util/bytes.h"
@@ -41,7 +42,7 @@ using logcore::Fail;
 using logcore::Result;
 using logcore::Sequencer;
 using logcore::Status;
-using logcore::Store;
+using logcore::StoreWriter;
 
 constexpr uint64_t kMaxThreads = 1000;
 constexpr size_t kShortBatch = 128;  // of frames, so that the next one is often full, and prepared
@@ -54,7 +55,7 @@ Status Init(const std::string& directory, const std::string& origin, uint64_t jo
   ASSIGN_OR_RETURN(const auto disk, logcore::OpenPosixDisk(directory));
   const logcore::InitOptions init{
       .origin = origin, .key = std::nullopt, .journal_length = journal_length};
-  ASSIGN_OR_RETURN(const auto vkey, Store::Init(disk.get(), init, Options()));
+  ASSIGN_OR_RETURN(const auto vkey, InitStore(disk.get(), init, Options()));
   std::cout << vkey.ToString() << std::endl;
   return {};
 }
@@ -125,7 +126,7 @@ Status AppendAndTell(Sequencer* sequencer, uint64_t batch, bool one_by_one, std:
 
 Status AppendHistory(const std::string& directory, uint64_t batch, uint64_t threads) {
   ASSIGN_OR_RETURN(const auto disk, logcore::OpenPosixDisk(directory));
-  ASSIGN_OR_RETURN(const auto store, Store::Open(disk.get(), Store::Mode::kAppend, Options()));
+  ASSIGN_OR_RETURN(const auto store, StoreWriter::Open(disk.get(), Options()));
   const auto sequencer = Sequencer::Start(store.get(), {.batch_length = kShortBatch});
   std::mutex terminal;
   std::vector<std::future<Status>> running;
@@ -145,7 +146,7 @@ Status AppendHistory(const std::string& directory, uint64_t batch, uint64_t thre
 
 Status AppendInput(const std::string& directory, uint64_t batch) {
   ASSIGN_OR_RETURN(const auto disk, logcore::OpenPosixDisk(directory));
-  ASSIGN_OR_RETURN(const auto store, Store::Open(disk.get(), Store::Mode::kAppend, Options()));
+  ASSIGN_OR_RETURN(const auto store, StoreWriter::Open(disk.get(), Options()));
   const auto sequencer = Sequencer::Start(store.get(), {});
   while (true) {
     ASSIGN_OR_RETURN(logcore::Submission submission, ReadSubmission(batch));

@@ -6,11 +6,10 @@
 #include <vector>
 
 #include "fusefs/tree.h"
-#include "logcore/posix/commit/store.h"
-#include "logcore/posix/disk/posix_disk.h"
+#include "logcore/log/batch.h"
 #include "logcore/tlog/entry_bundle.h"
+#include "tests/support/either_log.h"
 #include "tests/support/reference_log.h"
-#include "tests/support/temp_log.h"
 
 namespace fusefs {
 namespace {
@@ -18,20 +17,19 @@ namespace {
 using logcore::Code;
 using logcore::kEntriesLevel;
 using logcore::Snapshot;
+using tlogfs_test::EitherLog;
 using tlogfs_test::ReferenceLog;
+using tlogfs_test::Storage;
 
-class ViewTest : public testing::Test {
+class ViewBase : public testing::Test {
  protected:
-  ViewTest() : disk_(logcore::OpenPosixDisk(directory_.path()).value()) {
-    const logcore::StoreOptions options{.clock = [this] { return now_ * logcore::kNanoseconds; }};
-    logcore::InitOptions init;
-    init.origin = "example.com/view";
-    vkey_ = logcore::Store::Init(disk_.get(), init, options).value().ToString();
-    store_ = logcore::Store::Open(disk_.get(), logcore::Store::Mode::kAppend, options).value();
-    view_ = std::make_unique<View>(vkey_, [this](const logcore::Published& checkpoint) {
-      return store_->PublicationTimeOf(checkpoint);
-    });
-  }
+  explicit ViewBase(Storage storage)
+      : storage_(storage, {.origin = "example.com/view", .key = {}},
+                 [this] { return now_ * logcore::kNanoseconds; }),
+        vkey_(storage_.published().vkey().ToString()),
+        view_(std::make_unique<View>(vkey_, [this](const logcore::Published& checkpoint) {
+          return storage_.published().PublicationTimeOf(checkpoint);
+        })) {}
 
   // Appends, ten seconds after the last time.
   void Append(const std::vector<std::string>& entries) {
@@ -43,8 +41,8 @@ class ViewTest : public testing::Test {
       batch.Append(frame, 1);
       log_.Add(entry);
     }
-    ASSERT_TRUE(store_->Commit(&batch).has_value());
-    ASSERT_TRUE(store_->Publish().has_value());
+    ASSERT_TRUE(storage_.writer().Commit(&batch).has_value());
+    ASSERT_TRUE(storage_.writer().Publish().has_value());
   }
   void AppendNumbers(uint64_t count) {
     std::vector<std::string> entries;
@@ -54,22 +52,32 @@ class ViewTest : public testing::Test {
     Append(entries);
   }
 
-  std::shared_ptr<const Snapshot> Latest() { return store_->Latest().value(); }
+  std::shared_ptr<const Snapshot> Latest() { return storage_.published().Latest().value(); }
   std::string Read(const Node& node, uint64_t offset = 0, size_t length = 1 << 30) {
     return view_->Read(node, *Latest(), offset, length).value();
   }
   Attributes Of(const Node& node) { return view_->AttributesOf(node, *Latest()).value(); }
 
-  tlogfs_test::TempDirectory directory_;
   int64_t now_ = 1'700'000'000;
-  std::unique_ptr<logcore::Disk> disk_;
-  std::string vkey_;
-  std::unique_ptr<logcore::Store> store_;
-  std::unique_ptr<View> view_;
+  EitherLog storage_;
+  const std::string vkey_;
+  const std::unique_ptr<View> view_;
   ReferenceLog log_;
 };
 
-TEST_F(ViewTest, AttributesAreTrueOfTheBytes) {
+class ViewTest : public ViewBase, public testing::WithParamInterface<Storage> {
+ protected:
+  ViewTest() : ViewBase(GetParam()) {}
+};
+INSTANTIATE_TEST_SUITE_P(EachStorage, ViewTest, tlogfs_test::kBothStorages,
+                         tlogfs_test::StorageName);
+
+class StoreViewTest : public ViewBase {
+ protected:
+  StoreViewTest() : ViewBase(Storage::kFiles) {}
+};
+
+TEST_P(ViewTest, AttributesAreTrueOfTheBytes) {
   AppendNumbers(300);
   AppendNumbers(400);
   const Shape shape{.size = 700};
@@ -83,7 +91,7 @@ TEST_F(ViewTest, AttributesAreTrueOfTheBytes) {
   }
 }
 
-TEST_F(ViewTest, BytesAreTheLogs) {
+TEST_P(ViewTest, BytesAreTheLogs) {
   AppendNumbers(600);
   EXPECT_EQ(Read({.kind = Kind::kEntry, .index = 123}), log_.entry(123));
   std::string hashes;
@@ -101,7 +109,7 @@ TEST_F(ViewTest, BytesAreTheLogs) {
 }
 
 // To the second of the last entry: a partial tile's is older than the full one's.
-TEST_F(ViewTest, TimesAreThoseOfTheLastEntry) {
+TEST_P(ViewTest, TimesAreThoseOfTheLastEntry) {
   const int64_t init = now_;
   EXPECT_EQ(Of({.kind = Kind::kVkey}).mtime.tv_sec, init);
   AppendNumbers(100);  // at 10
@@ -119,12 +127,13 @@ TEST_F(ViewTest, TimesAreThoseOfTheLastEntry) {
 }
 
 // To the nanosecond, and of each version its own; in the same second as another, it settles.
-TEST_F(ViewTest, TimesOfCheckpointsAreThoseOfTheirPublication) {
+TEST_F(StoreViewTest, TimesOfCheckpointsAreThoseOfTheirPublication) {
   const auto view_of = [this](int64_t later) {
     return View(vkey_, [this, later](const logcore::Published& checkpoint) {
-      return ShownTime(checkpoint.publication,
-                       logcore::MomentOf(disk_->BootId().value(),
-                                         disk_->Uptime() + later * logcore::kNanoseconds));
+      return ShownTime(
+          checkpoint.publication,
+          logcore::MomentOf(storage_.disk()->BootId().value(),
+                            storage_.disk()->Uptime() + later * logcore::kNanoseconds));
     });
   };
   AppendNumbers(1);
@@ -143,7 +152,7 @@ TEST_F(ViewTest, TimesOfCheckpointsAreThoseOfTheirPublication) {
   EXPECT_EQ(later.ctime.tv_nsec, at);
 }
 
-TEST_F(ViewTest, WhatIsNotThereIsNotFound) {
+TEST_P(ViewTest, WhatIsNotThereIsNotFound) {
   AppendNumbers(10);
   for (const Node& node :
        {Node{.kind = Kind::kEntry, .index = 10}, Node{Kind::kTile, 0, 11, 0},
@@ -157,7 +166,7 @@ TEST_F(ViewTest, WhatIsNotThereIsNotFound) {
   EXPECT_EQ(view_->Read({}, *Latest(), 0, 1).error().code, Code::kInvalid);
 }
 
-TEST_F(ViewTest, ACheckpointThatWasShownStaysAsItWas) {
+TEST_P(ViewTest, ACheckpointThatWasShownStaysAsItWas) {
   AppendNumbers(1);
   const Node first{.kind = Kind::kCheckpoint, .index = 1};
   const Attributes attributes = Of(first);
@@ -170,7 +179,7 @@ TEST_F(ViewTest, ACheckpointThatWasShownStaysAsItWas) {
   EXPECT_NE(Read({.kind = Kind::kCheckpoint, .index = 2}), note);
 }
 
-TEST_F(ViewTest, OldCheckpointsAreForgottenInTheEnd) {
+TEST_P(ViewTest, OldCheckpointsAreForgottenInTheEnd) {
   std::vector<std::shared_ptr<const Snapshot>> snapshots;
   const auto published = [](uint64_t size) {
     logcore::Published p;
@@ -189,7 +198,7 @@ TEST_F(ViewTest, OldCheckpointsAreForgottenInTheEnd) {
 }
 
 // What the kernel knows, an open file say, outlives any number of newer versions.
-TEST_F(ViewTest, CheckpointsThatTheKernelKnowsStayUntilItForgetsThem) {
+TEST_P(ViewTest, CheckpointsThatTheKernelKnowsStayUntilItForgetsThem) {
   const auto snapshot = [](uint64_t size) {
     logcore::Published published;
     published.head.size = size;
@@ -231,7 +240,7 @@ TEST_F(ViewTest, CheckpointsThatTheKernelKnowsStayUntilItForgetsThem) {
 }
 
 // Bundles that do not fit into one read, three of them at once: more than are kept.
-TEST_F(ViewTest, LongBundlesAreReadInPieces) {
+TEST_P(ViewTest, LongBundlesAreReadInPieces) {
   std::vector<std::string> bundles;
   for (int bundle = 0; bundle < 3; ++bundle) {
     std::vector<std::string> entries;

@@ -2,6 +2,7 @@
 // witness made is found, of each witness once, and one with any bit changed is not.
 
 #include "logcore/tlog/cosignature.h"
+#include "logcore/util/bytes.h"
 
 #include "logcore/tlog/hash.h"
 #include "logcore/util/base64.h"

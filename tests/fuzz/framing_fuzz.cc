@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "logcore/tlog/entry_bundle.h"
+#include "logcore/util/bytes.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {

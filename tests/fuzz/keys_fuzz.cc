@@ -4,6 +4,7 @@
 #include "logcore/tlog/hash.h"
 #include "logcore/tlog/note.h"
 #include "logcore/util/base64.h"
+#include "logcore/util/bytes.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace {

@@ -11,8 +11,11 @@
 #include <memory>
 #include <vector>
 
+#include "logcore/log/batch.h"
 #include "logcore/posix/check/audit.h"
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_init.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/files/journal.h"
 #include "logcore/posix/files/published.h"
 #include "logcore/tlog/entry_bundle.h"
@@ -48,7 +51,7 @@ struct Stores {
   std::unique_ptr<SimDisk> killed, closed;  // by a kill with a batch unpublished; by Close()
 };
 
-void Append(Store* store, const ReferenceLog& log, uint64_t from, uint64_t to) {
+void Append(StoreWriter* store, const ReferenceLog& log, uint64_t from, uint64_t to) {
   Batch batch;
   batch.Append(log.Frames(from, to), to - from);
   CHECK(store->Commit(&batch).value().first_index == from);
@@ -64,11 +67,11 @@ Stores MakeStores() {
   const InitOptions init{.origin = "PeterNeumann",
                          .key = SignerKey::Parse(kSigner).value(),
                          .journal_length = kMinJournalLength};
-  CHECK(Store::Init(process.get(), init, Clock(kNow)).has_value());
-  const auto store = Store::Open(process.get(), Store::Mode::kAppend, Clock(kNow + 1)).value();
+  CHECK(InitStore(process.get(), init, Clock(kNow)).has_value());
+  const auto store = StoreWriter::Open(process.get(), Clock(kNow + 1)).value();
   for (size_t i = 1; i < stores.batches.size(); ++i) {
     Append(store.get(), stores.log, stores.batches[i - 1], stores.batches[i]);
-    if (i == 2) CHECK(store->AdvanceBase().has_value());
+    if (i == 2) CHECK(store->AdvanceReplayPointToEnd().has_value());
     if (i + 1 < stores.batches.size()) CHECK(store->Publish().has_value());
   }
   for (const uint64_t size : stores.batches) {
@@ -79,7 +82,7 @@ Stores MakeStores() {
   process->Kill();
   stores.closed = stores.killed->Clone();
   const auto closer = stores.closed->NewProcess();
-  const auto closing = Store::Open(closer.get(), Store::Mode::kAppend, Clock(kNow + 2)).value();
+  const auto closing = StoreWriter::Open(closer.get(), Clock(kNow + 2)).value();
   CHECK(closing->Publish().value() == stores.log.size() && closing->Close().has_value());
   closer->Kill();
   return stores;
@@ -184,7 +187,7 @@ void OpenToRead(const SimDisk& disk, const ReferenceLog& log) {
   const bool is_sound = audit.has_value() && audit->damages.empty();
   if (is_sound) CHECK(audit->head == log.Head(audit->head.size));
 
-  const auto store = Store::Open(process.get(), Store::Mode::kReadOnly, Clock(kNow + 3));
+  const auto store = StoreReader::Open(process.get(), Clock(kNow + 3));
   if (!store.has_value()) {
     CHECK(!is_sound || store.error().code == Code::kBusy);
     return;
@@ -199,7 +202,7 @@ void OpenToRead(const SimDisk& disk, const ReferenceLog& log) {
 void OpenToAppend(const SimDisk& disk, const Stores& stores) {
   const auto machine = disk.Clone();
   const auto process = machine->NewProcess();
-  const auto store = Store::Open(process.get(), Store::Mode::kAppend, Clock(kNow + 3));
+  const auto store = StoreWriter::Open(process.get(), Clock(kNow + 3));
   if (!store.has_value()) return;
   Batch batch;
   std::string frame;
@@ -210,12 +213,12 @@ void OpenToAppend(const SimDisk& disk, const Stores& stores) {
   CHECK(stores.longer.contains(committed->first_index));
   const ReferenceLog& log = stores.longer.at(committed->first_index);
   const auto published = (*store)->Publish();
-  const auto snapshot = (*store)->Latest();
+  const auto snapshot = (*store)->reader().Latest();
   if (snapshot.has_value()) {
     CheckReads(**snapshot, log);
     if (published.has_value()) CHECK((*snapshot)->size() == log.size());
   }
-  (void)(*store)->AdvanceBase();
+  (void)(*store)->AdvanceReplayPointToEnd();
   (void)(*store)->Close();
 }
 

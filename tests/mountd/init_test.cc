@@ -9,7 +9,7 @@
 #include <sstream>
 
 #include "logcore/log/sequencer.h"
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "logcore/tlog/entry_bundle.h"
 #include "mountd/run.h"
@@ -79,16 +79,16 @@ TEST_F(InitTest, TheDefaultSuitsTheDisk) {
 TEST_F(InitTest, TheLeastJournalTakesTheLongestEntries) {
   ASSERT_EQ(Init({"--journal-size", "1M"}), "");
   const auto disk = logcore::OpenPosixDisk(directory_.path() / "store").value();
-  const auto store = logcore::Store::Open(disk.get(), logcore::Store::Mode::kAppend,
-                                          {.clock = [] { return int64_t{1'800'000'000}; }})
-                         .value();
+  const auto store =
+      logcore::StoreWriter::Open(disk.get(), {.clock = [] { return int64_t{1'800'000'000}; }})
+          .value();
   const auto sequencer = logcore::Sequencer::Start(store.get(), {});
   for (int i = 0; i < 40; ++i) {
     const std::string entry(logcore::kMaxEntryLength, static_cast<char>('a' + i % 26));
     ASSERT_EQ(sequencer->Append(entry).value(), static_cast<uint64_t>(i));
   }
   sequencer->Stop();
-  EXPECT_EQ(store->Latest().value()->size(), 40u);
+  EXPECT_EQ(store->reader().Latest().value()->size(), 40u);
 }
 
 TEST_F(InitTest, AFailedInitTakesItsOwnDirectoryAway) {

@@ -9,7 +9,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_init.h"
+#include "logcore/posix/commit/store_reader.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "mountd/run.h"
 #include "tests/support/temp_log.h"
@@ -43,17 +44,16 @@ Outcome RunIntoFullDisk(const std::vector<std::string>& args) {
 
 void MakeStore(const std::string& path) {
   const auto disk = logcore::OpenPosixDisk(path).value();
-  const auto made = logcore::Store::Init(disk.get(), {.origin = "example.com/log", .key = {}},
-                                         {.clock = [] { return int64_t{1}; }});
+  const auto made = logcore::InitStore(disk.get(), {.origin = "example.com/log", .key = {}},
+                                       {.clock = [] { return int64_t{1}; }});
   ASSERT_TRUE(made.has_value());
 }
 
 // The signed note that is published.
 std::string Checkpoint(const std::string& store_path) {
   const auto disk = logcore::OpenPosixDisk(store_path).value();
-  const auto store = logcore::Store::Open(disk.get(), logcore::Store::Mode::kReadOnly,
-                                          {.clock = [] { return int64_t{1}; }})
-                         .value();
+  const auto store =
+      logcore::StoreReader::Open(disk.get(), {.clock = [] { return int64_t{1}; }}).value();
   return store->Latest().value()->published().note;
 }
 

@@ -14,6 +14,8 @@
 #include <sstream>
 
 #include "logcore/log/sequencer.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "logcore/posix/files/published.h"
 #include "logcore/tlog/checkpoint.h"
@@ -104,8 +106,8 @@ class RunTest : public ::testing::Test {
   static void Append(const std::string& store_path, int count) {
     auto disk = logcore::OpenPosixDisk(store_path);
     ASSERT_TRUE(disk.has_value());
-    auto store = logcore::Store::Open(disk->get(), logcore::Store::Mode::kAppend,
-                                      {.clock = [] { return int64_t{1'800'000'000'000'000'000}; }});
+    auto store = logcore::StoreWriter::Open(
+        disk->get(), {.clock = [] { return int64_t{1'800'000'000'000'000'000}; }});
     ASSERT_TRUE(store.has_value()) << store.error().message;
     auto sequencer = logcore::Sequencer::Start(store->get(), {});
     for (int i = 0; i < count; ++i) {
@@ -117,8 +119,8 @@ class RunTest : public ::testing::Test {
 
   static std::string Checkpoint(const std::string& store_path) {
     auto disk = logcore::OpenPosixDisk(store_path);
-    auto store = logcore::Store::Open(disk->get(), logcore::Store::Mode::kReadOnly,
-                                      {.clock = [] { return int64_t{1'800'000'000'000'000'000}; }});
+    auto store = logcore::StoreReader::Open(
+        disk->get(), {.clock = [] { return int64_t{1'800'000'000'000'000'000}; }});
     return (*(*store)->Latest())->published().note;
   }
 

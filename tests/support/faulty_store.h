@@ -14,8 +14,10 @@
 #include <vector>
 
 #include "logcore/log/sequencer.h"
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_init.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/disk/posix_disk.h"
+#include "logcore/posix/files/journal.h"
 #include "logcore/tlog/entry_bundle.h"
 #include "tests/support/temp_log.h"
 
@@ -131,17 +133,17 @@ class FaultyDisk final : public logcore::Disk {
 class FaultyStoreTest : public testing::Test {
  protected:
   FaultyStoreTest() : disk_(directory_.path(), &faults_) {
-    EXPECT_TRUE(logcore::Store::Init(
-                    &disk_,
-                    {.origin = "example.com/log",
-                     .key = {},
-                     .journal_length = logcore::kRecordsStart + 64 * logcore::kJournalBlock},
-                    options_)
-                    .has_value());
+    EXPECT_TRUE(
+        logcore::InitStore(&disk_,
+                           {.origin = "example.com/log",
+                            .key = {},
+                            .journal_length = logcore::kRecordsStart + 64 * logcore::kJournalBlock},
+                           options_)
+            .has_value());
     store_ = OpenStore();
   }
-  std::unique_ptr<logcore::Store> OpenStore() {
-    return logcore::Store::Open(&disk_, logcore::Store::Mode::kAppend, options_).value();
+  std::unique_ptr<logcore::StoreWriter> OpenStore() {
+    return logcore::StoreWriter::Open(&disk_, options_).value();
   }
 
   // `operation` on `name` fails from now on.
@@ -170,7 +172,7 @@ class FaultyStoreTest : public testing::Test {
   const logcore::StoreOptions options_{.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
   Faults faults_;
   FaultyDisk disk_;
-  std::unique_ptr<logcore::Store> store_;
+  std::unique_ptr<logcore::StoreWriter> store_;
 };
 
 }  // namespace tlogfs_test

@@ -54,10 +54,10 @@ class TempDirectory {
 };
 
 // Appends entries of a reference log to LogFiles as a store does, without a journal.
-class LogWriter {
+class LogFilesWriter {
  public:
   // `disk` must hold the files.
-  explicit LogWriter(logcore::Disk* disk, uint64_t gap_limit = logcore::kNoGapLimit)
+  explicit LogFilesWriter(logcore::Disk* disk, uint64_t gap_limit = logcore::kNoGapLimit)
       : files_(logcore::LogFiles::Open(disk, logcore::Access::kReadWrite, gap_limit).value()) {}
 
   // One batch: the reference log's entries up to `size`.

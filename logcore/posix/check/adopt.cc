@@ -6,44 +6,41 @@
 #include "logcore/posix/check/audit.h"
 #include "logcore/posix/check/backup_files.h"
 #include "logcore/posix/commit/opening.h"
-#include "logcore/posix/commit/recovery.h"
-#include "logcore/posix/commit/writer.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/disk/staged_disk.h"
 #include "logcore/posix/files/lock_file.h"
 #include "logcore/tlog/checkpoint.h"
 
 namespace logcore {
 
-// What must open a store wherever it is.
-class Adoption {
- public:
-  // On a disk that is applied when it has succeeded.
-  static Status Run(Disk* disk, StoreConfig config, const TreeHead& newest,
-                    const StoreOptions& options);
-};
+namespace {
 
-Status Adoption::Run(Disk* disk, StoreConfig config, const TreeHead& newest,
-                     const StoreOptions& options) {
+// On a disk that is applied when it has succeeded.
+Status AdoptHere(Disk* disk, StoreConfig config, const TreeHead& newest,
+                 const StoreOptions& options) {
   if (!config.home) RETURN_IF_ERROR(PrepareAdoption(disk));
   // What `lock` says counts at home, where a failed sync or a living writer may have left it.
   const Status home = CheckAtHome(disk, config);
   if (!home.has_value() && home.error().code != Code::kReadOnly) return home;
-  Store store(disk, config);
-  RETURN_IF_ERROR(store.OpenToAppend(
-      disk, options, home.has_value() ? OpeningMode::kMend : OpeningMode::kMendCopy));
-  const Status covers = CheckCovers(*store.files_, store.writer_->opened(), newest);
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<StoreWriter> writer,
+      StoreWriter::OpenAs(disk, config, options,
+                          home.has_value() ? OpeningMode::kMend : OpeningMode::kMendCopy));
+  const Status covers = writer->CheckCovers(newest);
   if (!covers.has_value()) return Within("a newer log than this was seen", covers.error());
-  RETURN_IF_ERROR(store.Publish());
-  RETURN_IF_ERROR(store.Close());
+  RETURN_IF_ERROR(writer->Publish());
+  RETURN_IF_ERROR(writer->Close());
   ASSIGN_OR_RETURN(const AuditReport report, Audit(disk, {.gap_limit = options.gap_limit}));
   if (!report.damages.empty()) {
     return Fail(Code::kCorrupt, report.damages[0].file + ": " + report.damages[0].what);
   }
   // Nobody knows whether what was copied has been synced.
-  RETURN_IF_ERROR(SyncStore(disk, store.files_.get(), store.writer_->opened().end.size));
+  RETURN_IF_ERROR(writer->SyncAll());
   ASSIGN_OR_RETURN(config.home, HomeHere(disk));
   return WriteStoreConfig(disk, config);
 }
+
+}  // namespace
 
 Status Adopt(Disk* disk, std::string_view newest, const StoreOptions& options) {
   ASSIGN_OR_RETURN(StoreConfig config, ReadStoreConfig(disk));
@@ -57,7 +54,7 @@ Status Adopt(Disk* disk, std::string_view newest, const StoreOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<AllHeld> held, AllHeld::Take(disk));
   ASSIGN_OR_RETURN(config, ReadStoreConfig(disk));  // Another adoption may have been first.
   StagedDisk staged(disk, Access::kReadWrite);
-  RETURN_IF_ERROR(Adoption::Run(&staged, config, checkpoint->head, options));
+  RETURN_IF_ERROR(AdoptHere(&staged, config, checkpoint->head, options));
   if (!config.home) RETURN_IF_ERROR(FillJournal(disk));
   return staged.Apply();
 }

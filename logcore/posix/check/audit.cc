@@ -10,8 +10,9 @@
 #include <utility>
 
 #include "logcore/log/snapshot.h"
+#include "logcore/log/verified.h"
 #include "logcore/posix/check/journal_audit.h"
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_reader.h"
 #include "logcore/posix/files/log_files.h"
 #include "logcore/posix/files/published.h"
 #include "logcore/posix/files/segments.h"

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "logcore/posix/disk/disk.h"
-#include "logcore/posix/files/log_files.h"
+#include "logcore/posix/files/store_config.h"
 #include "logcore/tlog/merkle.h"
 #include "logcore/tlog/note.h"
 #include "logcore/util/result.h"
@@ -25,7 +25,7 @@ namespace logcore {
 struct AuditOptions {
   std::optional<VerifierKey> vkey = {};  // Expected; by default the one that `config` names.
   std::function<void(uint64_t done, uint64_t total)> progress = nullptr;  // entries; may be empty
-  uint64_t gap_limit = kNoGapLimit;                                       // log_files.h
+  uint64_t gap_limit = kNoGapLimit;                                       // store_config.h
 };
 
 // One damaged place: "hashes/0 at byte 8192: node 256 is not the hash of its entry".

@@ -12,7 +12,8 @@
 #include "logcore/log/scan.h"
 #include "logcore/log/snapshot.h"
 #include "logcore/posix/check/backup_files.h"
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/files/growing_file.h"
 #include "logcore/posix/files/journal_reader.h"
 #include "logcore/posix/files/log_files.h"
@@ -369,8 +370,8 @@ Status Update(Disk* source, const std::shared_ptr<const Snapshot>& snapshot, Dis
 
 Result<BackupReport> Backup(Disk* source, Disk* dest,
                             const std::function<void(uint64_t done, uint64_t total)>& progress) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
-                   Of(kTheStore, Store::Open(source, Store::Mode::kReadOnly, {})));
+  ASSIGN_OR_RETURN(const std::unique_ptr<StoreReader> store,
+                   Of(kTheStore, StoreReader::Open(source, {})));
   ASSIGN_OR_RETURN(std::shared_ptr<const Snapshot> snapshot, Of(kTheStore, store->Latest()));
   // Before anything is changed; and again when nobody else can change it.
   ASSIGN_OR_RETURN(Destination destination, Of(kTheBackup, Recognize(dest, store->config())));

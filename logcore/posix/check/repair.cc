@@ -1,4 +1,5 @@
 #include "logcore/posix/check/repair.h"
+#include "logcore/posix/commit/store_writer.h"
 
 #include <algorithm>
 #include <memory>
@@ -396,12 +397,12 @@ class Repairer {
   }
 
   Status OpenAndClose() {
-    ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
-                     Store::Open(disk_, Store::Mode::kAppend,
-                                 {.clock = options_.clock, .gap_limit = options_.gap_limit}));
-    ASSIGN_OR_RETURN(const std::shared_ptr<const Snapshot> snapshot, store->Latest());
+    ASSIGN_OR_RETURN(
+        const std::unique_ptr<StoreWriter> writer,
+        StoreWriter::Open(disk_, {.clock = options_.clock, .gap_limit = options_.gap_limit}));
+    ASSIGN_OR_RETURN(const std::shared_ptr<const Snapshot> snapshot, writer->reader().Latest());
     report_.head = snapshot->published().head;
-    return store->Close();
+    return writer->Close();
   }
 
   Disk* const disk_;

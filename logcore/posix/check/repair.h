@@ -47,7 +47,7 @@
 #include <vector>
 
 #include "logcore/posix/disk/disk.h"
-#include "logcore/posix/files/log_files.h"
+#include "logcore/posix/files/store_config.h"
 #include "logcore/tlog/merkle.h"
 #include "logcore/util/result.h"
 
@@ -57,7 +57,7 @@ struct RepairOptions {
   std::optional<std::string> newest;  // a signed checkpoint: the newest that anybody saw
   std::function<int64_t()> clock;     // as of StoreOptions
   std::function<void(uint64_t done, uint64_t total)> progress;  // entries; may be empty
-  uint64_t gap_limit = kNoGapLimit;                             // log_files.h
+  uint64_t gap_limit = kNoGapLimit;                             // store_config.h
 };
 
 struct RepairReport {

@@ -51,7 +51,6 @@ namespace logcore {
 inline constexpr uint64_t kJournalBlock = 4096;
 inline constexpr uint64_t kBaseSlotLength = 64 * 1024;
 inline constexpr uint64_t kRecordsStart = 2 * kBaseSlotLength;
-inline constexpr uint64_t kDefaultJournalLength = 64 * 1024 * 1024;
 inline constexpr uint64_t kMinJournalLength = kRecordsStart + 16 * kJournalBlock;
 inline constexpr uint64_t kMaxJournalLength = uint64_t{1} << 32;
 inline constexpr size_t kRecordHeaderLength = 7 * 8 + 3 * kHashLength;

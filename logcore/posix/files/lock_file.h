@@ -1,4 +1,4 @@
-// The file `lock`: the locks that Writer (writer.h) takes, one for a run of a backup
+// The file `lock`: the locks that writers take (writer_state_file.h), one for a run of a backup
 // (backup_files.h), which has no writer, and the head (journal.h).
 //
 // The head may be read without a lock: it can look torn then, for the moment of one small write.

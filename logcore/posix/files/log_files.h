@@ -29,6 +29,7 @@
 #include "logcore/posix/disk/disk.h"
 #include "logcore/posix/files/mapped_segments.h"
 #include "logcore/posix/files/segments.h"
+#include "logcore/posix/files/store_config.h"
 #include "logcore/tlog/hash.h"
 #include "logcore/tlog/merkle.h"
 #include "logcore/util/result.h"
@@ -43,13 +44,6 @@ struct LogEnd {
   int64_t time = 0;  // second of the last row; 0 if there is none
   bool operator==(const LogEnd&) const = default;
 };
-
-// Frames outside of a record begin in a block so far behind the end of the log that no committed
-// frames could be zeros from there up to them: whatever the entries are, there is a header of one
-// that is not empty, or the segment is full. So what a commit that died has left is told apart from
-// entries that a journal does not know because it was rolled back. Tests, whose batches are short,
-// have a smaller limit, the same for all who open a store.
-inline constexpr uint64_t kNoGapLimit = ~uint64_t{0};
 
 // A part of frames: `length` bytes after the first `skip` ones.
 struct Outside {

@@ -1,4 +1,4 @@
-// The small files of a store (store.h): `format`, `config` and `key`.
+// The small files of a store: `format`, `config` and `key`.
 //
 //   format   "tlogfs store 3\n"; written last, so a directory without it is no store
 //   config   origin ORIGIN
@@ -23,6 +23,15 @@
 #include "logcore/util/result.h"
 
 namespace logcore {
+
+inline constexpr uint64_t kDefaultJournalLength = 64 * 1024 * 1024;
+
+// Frames outside of a record begin in a block so far behind the end of the log that no committed
+// frames could be zeros from there up to them: whatever the entries are, there is a header of one
+// that is not empty, or the segment is full. So what a commit that died has left is told apart from
+// entries that a journal does not know because it was rolled back. Tests, whose batches are short,
+// have a smaller limit, the same for all who open a store.
+inline constexpr uint64_t kNoGapLimit = ~uint64_t{0};
 
 inline constexpr std::string_view kStoreFormat = "tlogfs store 3\n";
 

@@ -8,7 +8,12 @@
 #include <string>
 #include <thread>
 
-#include "logcore/posix/commit/store.h"
+#include "logcore/log/batch.h"
+#include "logcore/log/verified.h"
+#include "logcore/posix/commit/store_init.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/commit/store_writer.h"
+#include "logcore/posix/files/log_files.h"
 #include "logcore/tlog/entry_bundle.h"
 #include "tests/support/sim_disk.h"
 #include "tests/support/temp_log.h"
@@ -16,13 +21,13 @@
 namespace logcore {
 namespace {
 
-using tlogfs_test::LogWriter;
+using tlogfs_test::LogFilesWriter;
 using tlogfs_test::ReferenceLog;
 using tlogfs_test::SimDisk;
 using tlogfs_test::TempDirectory;
 
 std::shared_ptr<const Snapshot> TakeFrom(
-    Disk* disk, const LogWriter& writer, bool mapped,
+    Disk* disk, const LogFilesWriter& writer, bool mapped,
     std::shared_ptr<Verified> verified = std::make_shared<Verified>()) {
   std::shared_ptr<LogFiles> files = LogFiles::Open(disk, Access::kRead).value();
   if (mapped) files->MapSegments();
@@ -33,7 +38,7 @@ class EntriesTest : public testing::Test {
  protected:
   EntriesTest() {
     EXPECT_TRUE(LogFiles::Create(disk_.get()).has_value());
-    writer_ = std::make_unique<LogWriter>(disk_.get());
+    writer_ = std::make_unique<LogFilesWriter>(disk_.get());
   }
   std::shared_ptr<const Snapshot> Take(
       bool mapped, std::shared_ptr<Verified> verified = std::make_shared<Verified>()) {
@@ -42,7 +47,7 @@ class EntriesTest : public testing::Test {
 
   const TempDirectory directory_;
   const std::unique_ptr<Disk> disk_ = OpenPosixDisk(directory_.path()).value();
-  std::unique_ptr<LogWriter> writer_;
+  std::unique_ptr<LogFilesWriter> writer_;
 };
 
 std::vector<uint64_t> RandomIndexes(std::mt19937* random, uint64_t size, size_t count) {
@@ -229,7 +234,7 @@ TEST(EntriesOnSimulatedDiskTest, EveryReadFailsOnce) {
   SimDisk machine;
   const auto process = machine.NewProcess();
   ASSERT_TRUE(LogFiles::Create(process.get()).has_value());
-  LogWriter writer(process.get());
+  LogFilesWriter writer(process.get());
   const ReferenceLog log = ReferenceLog::OfManyLengths(65'600);
   ASSERT_TRUE(writer.Append(log, log.size(), 1).has_value());
   const std::vector<uint64_t> indexes = {5, 65'000, 65'555};
@@ -262,7 +267,7 @@ TEST(EntriesOnSimulatedDiskTest, WhatIsTooShortIsNotMapped) {
   SimDisk machine;
   const auto process = machine.NewProcess();
   ASSERT_TRUE(LogFiles::Create(process.get()).has_value());
-  LogWriter writer(process.get());
+  LogFilesWriter writer(process.get());
   const ReferenceLog log = ReferenceLog::OfManyLengths(65'600);
   ASSERT_TRUE(writer.Append(log, log.size(), 1).has_value());
   const std::vector<uint64_t> indexes = {65'535};
@@ -287,9 +292,9 @@ TEST(EntriesOfStoreTest, AreMappedIfAskedFor) {
   const auto disk = OpenPosixDisk(directory.path()).value();
   const StoreOptions options{.clock = [] { return int64_t{1'700'000'000'000'000'000}; }};
   ASSERT_TRUE(
-      Store::Init(disk.get(), {.origin = "test.example/entries", .key = {}}, options).has_value());
+      InitStore(disk.get(), {.origin = "test.example/entries", .key = {}}, options).has_value());
   const ReferenceLog log = ReferenceLog::OfManyLengths(65'600);
-  const auto writer = Store::Open(disk.get(), Store::Mode::kAppend, options).value();
+  const auto writer = StoreWriter::Open(disk.get(), options).value();
   Batch batch;
   for (uint64_t done = 0; done < log.size(); done += 8'200) {
     batch.Clear();
@@ -298,9 +303,8 @@ TEST(EntriesOfStoreTest, AreMappedIfAskedFor) {
   }
   ASSERT_EQ(writer->Publish().value(), 65'600u);
   for (const bool mapped : {false, true}) {
-    const auto store = Store::Open(disk.get(), Store::Mode::kReadOnly,
-                                   {.clock = options.clock, .map_segments = mapped})
-                           .value();
+    const auto store =
+        StoreReader::Open(disk.get(), {.clock = options.clock, .map_segments = mapped}).value();
     const auto snapshot = store->Latest().value();
     EntryBuffer one, other;
     ExpectEntries(*snapshot, log, {65'599, 7, 65'535}, &one);

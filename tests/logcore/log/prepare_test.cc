@@ -11,8 +11,11 @@
 #include <thread>
 #include <vector>
 
+#include "logcore/log/batch.h"
 #include "logcore/log/sequencer.h"
 #include "logcore/posix/check/audit.h"
+#include "logcore/posix/commit/store_writer.h"
+#include "logcore/posix/files/segments.h"
 #include "logcore/tlog/entry_bundle.h"
 #include "tests/support/faulty_store.h"
 
@@ -30,7 +33,7 @@ class PrepareTest : public FaultyStoreTest {
     batch.Append(frames, count);
     return batch;
   }
-  void Commit(Store* store, Batch* batch, Batch* next = nullptr) {
+  void Commit(StoreWriter* store, Batch* batch, Batch* next = nullptr) {
     const uint64_t first = entries_.size();
     const auto entries = ParseFrames(batch->frames(), batch->count()).value();
     entries_.insert(entries_.end(), entries.begin(), entries.end());
@@ -44,7 +47,7 @@ class PrepareTest : public FaultyStoreTest {
   // Every byte of the store, by the audit; and that it has what was appended.
   void Check() {
     ASSERT_EQ(store_->Publish().value(), entries_.size());
-    const auto snapshot = store_->Latest().value();
+    const auto snapshot = store_->reader().Latest().value();
     for (uint64_t i = 0; i < entries_.size(); i += 1 + i / 50) {
       ASSERT_EQ(snapshot->Entry(i).value(), entries_[i]) << i;
     }
@@ -68,15 +71,15 @@ TEST_F(PrepareTest, WhatComesInBetweenCounts) {
     Batch three = BatchOf("three", 2);
     Commit(turn % 6 == 5 ? other.get() : store_.get(), &zero);
     Commit(store_.get(), &one, &two);
-    ASSERT_EQ(two.prepared().has_value(), turn % 6 != 5);
+    ASSERT_EQ(two.prepared() != nullptr, turn % 6 != 5);
     if (turn % 6 == 1) Commit(other.get(), &three);
     if (turn % 6 == 2) Commit(store_.get(), &three);
     if (turn % 6 == 3) two.Append(more, 1);
     if (turn % 6 == 4) two.Append(more, std::vector<Hash>{HashLeaf("one more")});
-    const SegmentPart* const parts = two.prepared() ? two.prepared()->parts.data() : nullptr;
+    const PreparedBatch* const prepared = two.prepared();
     Commit(store_.get(), &two);
     // What took its place was made before it was gone.
-    EXPECT_EQ(two.prepared()->parts.data() == parts, turn % 6 == 0) << turn;
+    EXPECT_EQ(two.prepared() == prepared, turn % 6 == 0) << turn;
   }
   Check();
 }
@@ -174,7 +177,7 @@ TEST_F(SequencerPreparesTest, WhatWasPreparedComesNext) {
       EXPECT_EQ(outcomes[i].index, before + (i < cancelled ? i : i - 1)) << i;
     }
     EXPECT_TRUE(publication_.has_value());
-    const auto snapshot = store_->Latest().value();
+    const auto snapshot = store_->reader().Latest().value();
     EXPECT_EQ(snapshot->size(), before + 6);
     EXPECT_EQ(snapshot->Entry(before + 3).value(), "dddddddddd");
     EXPECT_EQ(snapshot->Entry(before + 5).value(), "gggggggggg");
@@ -220,7 +223,7 @@ TEST_F(SequencerPreparesTest, WhatWasPreparedIsNotPublishedBeforeItIsCommitted) 
   EXPECT_FALSE(published);
   end_second.set_value();
   done.get_future().wait();
-  EXPECT_EQ(store_->Latest().value()->size(), 4u);
+  EXPECT_EQ(store_->reader().Latest().value()->size(), 4u);
 }
 
 TEST_F(SequencerPreparesTest, WhatWasPreparedIsRefusedOnceTheLogHasStopped) {
@@ -237,7 +240,7 @@ TEST_F(SequencerPreparesTest, WhatWasPreparedIsRefusedThoughItCouldBeCommitted) 
       Append("write", "lock", Fail(Code::kIo, "write lock: it failed"));
   EXPECT_EQ(outcomes[0].code, Code::kIo);
   for (const size_t i : {1u, 2u, 3u, 4u, 6u}) EXPECT_EQ(outcomes[i].code, Code::kReadOnly) << i;
-  EXPECT_EQ(OpenStore()->Latest().value()->size(), 0u);
+  EXPECT_EQ(OpenStore()->reader().Latest().value()->size(), 0u);
 }
 
 }  // namespace

@@ -9,7 +9,9 @@
 #include <string>
 #include <thread>
 
+#include "logcore/log/batch.h"
 #include "logcore/log/sequencer.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "tests/support/faulty_store.h"
 
 namespace {
@@ -27,10 +29,10 @@ class RestTest : public tlogfs_test::FaultyStoreTest {
     });
   }
   bool WaitForRest() {
-    for (int i = 0; i < 200 && 0 < store_->JournalUse(); ++i) {
+    for (int i = 0; i < 200 && 0 < store_->ReplayLength(); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
-    return store_->JournalUse() == 0;
+    return store_->ReplayLength() == 0;
   }
 
   std::atomic<int> operations_{0};
@@ -41,7 +43,7 @@ TEST_F(RestTest, ARestingLogIsMadeDurableOnceAndThenLeftAlone) {
   const auto sequencer = Sequencer::Start(store_.get(), {});
   for (int round = 1; round <= 2; ++round) {
     for (int i = 0; i < 3; ++i) ASSERT_TRUE(sequencer->Append("entry").has_value());
-    EXPECT_GT(store_->JournalUse(), 0);
+    EXPECT_GT(store_->ReplayLength(), 0);
     const auto start = std::chrono::steady_clock::now();
     ASSERT_TRUE(WaitForRest());
     EXPECT_GT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(200));
@@ -62,8 +64,8 @@ TEST_F(RestTest, ARestingLogIsMadeDurableOnceAndThenLeftAlone) {
 // it does not cover what this one has to free.
 TEST_F(RestTest, ABaseThatDoesNotCoverAProcesssLastCommitLeavesItsJournalToBeFreed) {
   const auto disk = OpenPosixDisk(directory_.path()).value();
-  const auto here = Store::Open(disk.get(), Store::Mode::kAppend, options_).value();
-  const auto commit = [](Store* store) {
+  const auto here = StoreWriter::Open(disk.get(), options_).value();
+  const auto commit = [](StoreWriter* store) {
     Batch batch;
     batch.Append(Entry("entry").frames, 1);
     return store->Commit(&batch).has_value();
@@ -74,11 +76,11 @@ TEST_F(RestTest, ABaseThatDoesNotCoverAProcesssLastCommitLeavesItsJournalToBeFre
     if (operation == "sync" && name == "hashes/0" && !committed) committed = commit(here.get());
     return {};
   });
-  ASSERT_TRUE(store_->FreeJournal().has_value());
+  ASSERT_TRUE(store_->AdvanceReplayPoint().has_value());
   ASSERT_TRUE(committed);
-  EXPECT_GT(here->JournalUse(), 0);
-  ASSERT_TRUE(here->FreeJournal().has_value());
-  EXPECT_EQ(here->JournalUse(), 0);
+  EXPECT_GT(here->ReplayLength(), 0);
+  ASSERT_TRUE(here->AdvanceReplayPoint().has_value());
+  EXPECT_EQ(here->ReplayLength(), 0);
 }
 
 TEST_F(RestTest, WhileAppendsFollowEachOtherTheJournalAloneIsSynced) {

@@ -2,6 +2,8 @@
 // spoiled file gives kCorrupt and no wrong byte if it verifies, and no byte outside the log else.
 
 #include "logcore/log/scan.h"
+#include "logcore/log/verified.h"
+#include "logcore/posix/files/log_files.h"
 
 #include <gtest/gtest.h>
 
@@ -9,15 +11,18 @@
 #include <string>
 #include <thread>
 
+#include "tests/support/either_log.h"
 #include "tests/support/sim_disk.h"
 #include "tests/support/temp_log.h"
 
 namespace logcore {
 namespace {
 
-using tlogfs_test::LogWriter;
+using tlogfs_test::EitherStoredLog;
+using tlogfs_test::LogFilesWriter;
 using tlogfs_test::ReferenceLog;
 using tlogfs_test::SimDisk;
+using tlogfs_test::Storage;
 using tlogfs_test::TempDirectory;
 
 constexpr ScanOptions kSmallPieces = {.piece = kMinScanPiece};
@@ -28,7 +33,7 @@ class ScanTest : public testing::Test {
  protected:
   ScanTest() {
     EXPECT_TRUE(LogFiles::Create(disk_.get()).has_value());
-    writer_ = std::make_unique<LogWriter>(disk_.get());
+    writer_ = std::make_unique<LogFilesWriter>(disk_.get());
   }
   std::shared_ptr<const Snapshot> Take(
       std::shared_ptr<Verified> verified = std::make_shared<Verified>()) {
@@ -38,8 +43,16 @@ class ScanTest : public testing::Test {
 
   const TempDirectory directory_;
   const std::unique_ptr<Disk> disk_ = OpenPosixDisk(directory_.path()).value();
-  std::unique_ptr<LogWriter> writer_;
+  std::unique_ptr<LogFilesWriter> writer_;
 };
+
+// What holds whatever the storage is.
+class EachScanTest : public testing::TestWithParam<Storage> {
+ protected:
+  EitherStoredLog stored_{GetParam()};
+};
+INSTANTIATE_TEST_SUITE_P(EachStorage, EachScanTest, tlogfs_test::kBothStorages,
+                         tlogfs_test::StorageName);
 
 // What a scan gives until its end, or its first error.
 struct Scanned {
@@ -71,16 +84,16 @@ void ExpectRange(const std::shared_ptr<const Snapshot>& snapshot, const Referenc
   EXPECT_TRUE(scan.Next().value().empty());
 }
 
-TEST_F(ScanTest, GivesEveryEntryAtEverySize) {
+TEST_P(EachScanTest, GivesEveryEntryAtEverySize) {
   const ReferenceLog log = ReferenceLog::OfManyLengths(131'073);
   for (const uint64_t size : std::vector<uint64_t>{0, 1, 255, 256, 257, 1000, 65'535, 65'536,
                                                    65'537, 66'000, 131'072, 131'073}) {
     if (size != 0) {
-      ASSERT_TRUE(writer_->Append(log, size, 1).has_value());
+      ASSERT_TRUE(stored_.Append(log, size, 1).has_value());
     }
     for (const ScanOptions& options : {ScanOptions(), kSmallPieces, kAsStored, kSmallAsStored}) {
       const auto verified = std::make_shared<Verified>();
-      ExpectRange(Take(verified), log, 0, size, options);
+      ExpectRange(stored_.Take(verified), log, 0, size, options);
       for (uint64_t index = 0; index < size; ++index) {
         const int width = static_cast<int>(index % kTileWidth) + 1;
         ASSERT_EQ(verified->Covers({kEntriesLevel, index / kTileWidth, width}), options.verified);
@@ -89,9 +102,9 @@ TEST_F(ScanTest, GivesEveryEntryAtEverySize) {
   }
 }
 
-TEST_F(ScanTest, BeginsAndEndsAnywhere) {
+TEST_P(EachScanTest, BeginsAndEndsAnywhere) {
   const ReferenceLog log = ReferenceLog::OfManyLengths(66'000);
-  ASSERT_TRUE(writer_->Append(log, 66'000, 1).has_value());
+  ASSERT_TRUE(stored_.Append(log, 66'000, 1).has_value());
   const auto verified = std::make_shared<Verified>();
   std::mt19937 random(11);
   const std::vector<uint64_t> edges = {0,      1,      16,     255,    256,    257,
@@ -105,14 +118,14 @@ TEST_F(ScanTest, BeginsAndEndsAnywhere) {
     if (end < first) std::swap(first, end);
     if (3000 < end - first && i % 10 != 0) end = first + random() % 3000;
     // With what others have verified, and without.
-    const auto snapshot = i % 3 == 0 ? Take(verified) : Take();
+    const auto snapshot = i % 3 == 0 ? stored_.Take(verified) : stored_.Take();
     ExpectRange(snapshot, log, first, end, i % 2 == 0 ? ScanOptions() : kSmallPieces);
-    ExpectRange(Take(), log, first, end, kAsStored);
+    ExpectRange(stored_.Take(), log, first, end, kAsStored);
   }
 }
 
 // Bundles that are larger than a piece, entries as long as a piece, and empty ones.
-TEST_F(ScanTest, EntriesOfAllLengths) {
+TEST_P(EachScanTest, EntriesOfAllLengths) {
   std::mt19937 random(3);
   ReferenceLog log;
   while (log.size() < 1500) {
@@ -120,23 +133,23 @@ TEST_F(ScanTest, EntriesOfAllLengths) {
     const size_t length = kind == 0 ? kMaxEntryLength - random() % 2 : kind < 20 ? 0 : kind * 30;
     log.Add(std::string(length, static_cast<char>(random())));
   }
-  ASSERT_TRUE(writer_->Append(log, 700, 1).has_value());
-  ASSERT_TRUE(writer_->Append(log, log.size(), 1).has_value());
+  ASSERT_TRUE(stored_.Append(log, 700, 1).has_value());
+  ASSERT_TRUE(stored_.Append(log, log.size(), 1).has_value());
   for (const ScanOptions& options : {ScanOptions(), kSmallPieces, kAsStored, kSmallAsStored}) {
-    ExpectRange(Take(), log, 0, log.size(), options);
-    ExpectRange(Take(), log, 77, 1313, options);
-    ExpectRange(Take(), log, 255, 257, options);
+    ExpectRange(stored_.Take(), log, 0, log.size(), options);
+    ExpectRange(stored_.Take(), log, 77, 1313, options);
+    ExpectRange(stored_.Take(), log, 255, 257, options);
   }
 }
 
-TEST_F(ScanTest, WhatIsNotInTheTreeIsNotFound) {
+TEST_P(EachScanTest, WhatIsNotInTheTreeIsNotFound) {
   const ReferenceLog log = ReferenceLog::OfManyLengths(300);
-  ASSERT_TRUE(writer_->Append(log, 300, 1).has_value());
-  EXPECT_EQ(Scan(Take(), 0, 301, {}).Next().error().code, Code::kNotFound);
-  EXPECT_EQ(Scan(Take(), 301, 301, {}).Next().error().code, Code::kNotFound);
-  EXPECT_EQ(Scan(Take(), 7, ~uint64_t{0}, kAsStored).Next().error().code, Code::kNotFound);
-  EXPECT_TRUE(Scan(Take(), 300, 300, {}).Next().value().empty());
-  EXPECT_TRUE(Scan(Take(), 8, 8, {}).Next().value().empty());
+  ASSERT_TRUE(stored_.Append(log, 300, 1).has_value());
+  EXPECT_EQ(Scan(stored_.Take(), 0, 301, {}).Next().error().code, Code::kNotFound);
+  EXPECT_EQ(Scan(stored_.Take(), 301, 301, {}).Next().error().code, Code::kNotFound);
+  EXPECT_EQ(Scan(stored_.Take(), 7, ~uint64_t{0}, kAsStored).Next().error().code, Code::kNotFound);
+  EXPECT_TRUE(Scan(stored_.Take(), 300, 300, {}).Next().value().empty());
+  EXPECT_TRUE(Scan(stored_.Take(), 8, 8, {}).Next().value().empty());
 }
 
 TEST_F(ScanTest, GoesOnFromWhatAnOlderSnapshotVerified) {
@@ -293,7 +306,7 @@ TEST(ScanOnSimulatedDiskTest, ReadsPiecesAndNothingElse) {
   SimDisk machine;
   const auto process = machine.NewProcess();
   ASSERT_TRUE(LogFiles::Create(process.get()).has_value());
-  LogWriter writer(process.get());
+  LogFilesWriter writer(process.get());
   const ReferenceLog log = ReferenceLog::OfManyLengths(100'000);
   ASSERT_TRUE(writer.Append(log, log.size(), 1).has_value());
   const auto snapshot = std::make_shared<const Snapshot>(
@@ -313,7 +326,7 @@ TEST(ScanOnSimulatedDiskTest, EveryCutIsFound) {
   SimDisk machine;
   const auto process = machine.NewProcess();
   ASSERT_TRUE(LogFiles::Create(process.get()).has_value());
-  LogWriter writer(process.get());
+  LogFilesWriter writer(process.get());
   const ReferenceLog log = ReferenceLog::OfManyLengths(70'000);
   ASSERT_TRUE(writer.Append(log, log.size(), 1).has_value());
   for (const std::string name : {"entries/0", "entries/1", "entries/1.index", "hashes/0"}) {

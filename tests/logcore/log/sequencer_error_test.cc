@@ -9,7 +9,9 @@
 #include <thread>
 #include <vector>
 
+#include "logcore/log/batch.h"
 #include "logcore/log/sequencer.h"
+#include "logcore/posix/files/segments.h"
 #include "logcore/tlog/entry_bundle.h"
 #include "tests/support/faulty_store.h"
 
@@ -150,7 +152,7 @@ TEST_F(SequencerErrorTest, CancellingMakesRoom) {
   EXPECT_FALSE(sequencer->Cancel(waiting));
   go_on.set_value();
   EXPECT_TRUE(Published(sequencer.get(), waiting).has_value());
-  EXPECT_EQ(store_->Latest().value()->size(), 1u);
+  EXPECT_EQ(store_->reader().Latest().value()->size(), 1u);
 }
 
 TEST_F(SequencerErrorTest, APublicationThatFailedIsToldAndMadeUpFor) {
@@ -170,7 +172,7 @@ TEST_F(SequencerErrorTest, APublicationThatFailedIsToldAndMadeUpFor) {
   EXPECT_TRUE(Published(sequencer.get(), sequencer->Newest()).has_value());
   ASSERT_TRUE(sequencer->Append("more").has_value());
   EXPECT_TRUE(Published(sequencer.get(), sequencer->Newest()).has_value());
-  EXPECT_EQ(store_->Latest().value()->size(), 3u);
+  EXPECT_EQ(store_->reader().Latest().value()->size(), 3u);
 }
 
 TEST_F(SequencerErrorTest, WhoAsksAfterTheEndIsToldWhatTheLastPublicationSaid) {
@@ -193,7 +195,7 @@ TEST_F(SequencerErrorTest, ABaseThatCannotBeWrittenStopsTheLog) {
   EXPECT_TRUE(appended.error().code == Code::kIo || appended.error().code == Code::kReadOnly);
   sequencer->Stop();
   faults_.Set({});
-  EXPECT_GT(OpenStore()->Latest().value()->size(), 10u);
+  EXPECT_GT(OpenStore()->reader().Latest().value()->size(), 10u);
 }
 
 // Somebody else died between committing and publishing.
@@ -206,10 +208,10 @@ TEST_F(SequencerErrorTest, AnIdleProcessPublishesForOneThatDied) {
     batch.Append(entry.frames, 1);
     ASSERT_TRUE(other->Commit(&batch).has_value());
   }
-  for (int i = 0; i < 600 && store_->Latest().value()->size() == 0; ++i) {
+  for (int i = 0; i < 600 && store_->reader().Latest().value()->size() == 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
-  EXPECT_EQ(store_->Latest().value()->size(), 1u);
+  EXPECT_EQ(store_->reader().Latest().value()->size(), 1u);
 }
 
 // Without a descriptor for the files of a new segment an append fails, alone, and before anything

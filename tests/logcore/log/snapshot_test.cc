@@ -2,6 +2,8 @@
 // says kCorrupt instead of giving another one.
 
 #include "logcore/log/snapshot.h"
+#include "logcore/log/verified.h"
+#include "logcore/posix/files/log_files.h"
 
 #include <gtest/gtest.h>
 
@@ -14,20 +16,23 @@
 #include <thread>
 
 #include "logcore/tlog/entry_bundle.h"
+#include "tests/support/either_log.h"
 #include "tests/support/temp_log.h"
 
 namespace logcore {
 namespace {
 
-using tlogfs_test::LogWriter;
+using tlogfs_test::EitherStoredLog;
+using tlogfs_test::LogFilesWriter;
 using tlogfs_test::ReferenceLog;
+using tlogfs_test::Storage;
 using tlogfs_test::TempDirectory;
 
 class SnapshotTest : public testing::Test {
  protected:
   SnapshotTest() {
     EXPECT_TRUE(LogFiles::Create(disk_.get()).has_value());
-    writer_ = std::make_unique<LogWriter>(disk_.get());
+    writer_ = std::make_unique<LogFilesWriter>(disk_.get());
   }
 
   // The newest state as a snapshot with fresh or given memory of what was verified.
@@ -40,8 +45,16 @@ class SnapshotTest : public testing::Test {
 
   const TempDirectory directory_;
   const std::unique_ptr<Disk> disk_ = OpenPosixDisk(directory_.path()).value();
-  std::unique_ptr<LogWriter> writer_;
+  std::unique_ptr<LogFilesWriter> writer_;
 };
+
+// What holds whatever the storage is.
+class EachSnapshotTest : public testing::TestWithParam<Storage> {
+ protected:
+  EitherStoredLog stored_{GetParam()};
+};
+INSTANTIATE_TEST_SUITE_P(EachStorage, EachSnapshotTest, tlogfs_test::kBothStorages,
+                         tlogfs_test::StorageName);
 
 std::string Text(const ReferenceLog& log) {
   std::string text;
@@ -113,19 +126,19 @@ void ExpectLog(const Snapshot& snapshot, const std::string& text) {
   ASSERT_EQ(snapshot.Log(~uint64_t{0}, ~size_t{0}).value(), "");
 }
 
-TEST_F(SnapshotTest, GivesTheTruthAtEverySize) {
+TEST_P(EachSnapshotTest, GivesTheTruthAtEverySize) {
   const ReferenceLog log = ReferenceLog::OfManyLengths(1000);
   const auto verified = std::make_shared<Verified>();
   for (const uint64_t size :
        std::vector<uint64_t>{0, 1, 2, 255, 256, 257, 300, 511, 512, 513, 514, 1000}) {
     if (size != 0) {
-      ASSERT_TRUE(writer_->Append(log, size, static_cast<int64_t>(size)).has_value());
+      ASSERT_TRUE(stored_.Append(log, size, static_cast<int64_t>(size)).has_value());
     }
     ReferenceLog prefix;
     while (prefix.size() < size) prefix.Add(log.entry(prefix.size()));
     for (const auto& memory : {std::make_shared<Verified>(), verified}) {
       for (int order = 0; order < 3; ++order) {  // What is read first verifies the rest.
-        const auto snapshot = Take(order == 0 ? memory : std::make_shared<Verified>());
+        const auto snapshot = stored_.Take(order == 0 ? memory : std::make_shared<Verified>());
         if (order == 1) ExpectLog(*snapshot, Text(prefix));
         if (order == 2) ExpectEntries(*snapshot, prefix);
         ExpectTiles(*snapshot, prefix);
@@ -134,14 +147,14 @@ TEST_F(SnapshotTest, GivesTheTruthAtEverySize) {
       }
     }
   }
-  EXPECT_EQ(Take()->Time(299).value(), 300);
-  EXPECT_EQ(Take()->Time(300).value(), 511);
+  EXPECT_EQ(stored_.Take()->Time(299).value(), 300);
+  EXPECT_EQ(stored_.Take()->Time(300).value(), 511);
 }
 
-TEST_F(SnapshotTest, NodesOfEveryHeightMakeProofs) {
+TEST_P(EachSnapshotTest, NodesOfEveryHeightMakeProofs) {
   const ReferenceLog log = ReferenceLog::OfManyLengths(700);
-  ASSERT_TRUE(writer_->Append(log, 700, 1).has_value());
-  const auto snapshot = Take();
+  ASSERT_TRUE(stored_.Append(log, 700, 1).has_value());
+  const auto snapshot = stored_.Take();
   for (int height = 0; height < 70; ++height) {
     const uint64_t count = height < 64 ? uint64_t{700} >> height : 0;
     for (uint64_t index = 0; index < count; ++index) {
@@ -160,13 +173,13 @@ TEST_F(SnapshotTest, NodesOfEveryHeightMakeProofs) {
   }
 }
 
-TEST_F(SnapshotTest, CrossesThreeLevels) {
+TEST_P(EachSnapshotTest, CrossesThreeLevels) {
   const ReferenceLog log = ReferenceLog::OfManyLengths(66'000);
   for (const uint64_t size : std::vector<uint64_t>{65'535, 65'536, 65'537, 66'000}) {
-    ASSERT_TRUE(writer_->Append(log, size, 1).has_value());
+    ASSERT_TRUE(stored_.Append(log, size, 1).has_value());
     ReferenceLog prefix;
     while (prefix.size() < size) prefix.Add(log.entry(prefix.size()));
-    const auto snapshot = Take();
+    const auto snapshot = stored_.Take();
     ExpectEntries(*snapshot, prefix);
     ExpectTiles(*snapshot, prefix);
     ExpectLog(*snapshot, Text(prefix));
@@ -334,12 +347,12 @@ TEST_F(SnapshotTest, TheFirstReadOfATileCosts) {
   }
 }
 
-TEST_F(SnapshotTest, ManyReadersWhileTheLogGrows) {
+TEST_P(EachSnapshotTest, ManyReadersWhileTheLogGrows) {
   const ReferenceLog log = ReferenceLog::OfManyLengths(2000);
   const std::string text = Text(log);
   const auto verified = std::make_shared<Verified>();
   std::mutex mutex;
-  std::shared_ptr<const Snapshot> latest = Take(verified);
+  std::shared_ptr<const Snapshot> latest = stored_.Take(verified);
   const auto get = [&] {
     const std::lock_guard lock(mutex);
     return latest;
@@ -364,8 +377,8 @@ TEST_F(SnapshotTest, ManyReadersWhileTheLogGrows) {
     });
   }
   for (uint64_t size = 20; size <= log.size(); size += 20) {
-    ASSERT_TRUE(writer_->Append(log, size, 1).has_value());
-    std::shared_ptr<const Snapshot> next = Take(verified);
+    ASSERT_TRUE(stored_.Append(log, size, 1).has_value());
+    std::shared_ptr<const Snapshot> next = stored_.Take(verified);
     const std::lock_guard lock(mutex);
     latest = std::move(next);
   }

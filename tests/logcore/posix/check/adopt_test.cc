@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "logcore/posix/check/adopt.h"
+#include "logcore/posix/files/published.h"
 #include "tests/crash/world.h"
 
 namespace tlogfs_test {

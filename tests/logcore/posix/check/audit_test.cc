@@ -1,6 +1,8 @@
 // The audit: clean on a sound store, and for every file of it, what is spoiled is found and named.
 
 #include "logcore/posix/check/audit.h"
+#include "logcore/log/batch.h"
+#include "logcore/posix/files/published.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +10,8 @@
 #include <map>
 #include <string>
 
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_init.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "logcore/posix/files/journal.h"
 #include "logcore/tlog/entry_bundle.h"
@@ -28,13 +31,13 @@ class AuditTest : public testing::Test {
 
   AuditTest() : disk_(OpenPosixDisk(directory_.path()).value()) {
     const StoreOptions options{.clock = [this] { return now_++ * kNanoseconds; }};
-    EXPECT_TRUE(Store::Init(disk_.get(),
-                            {.origin = "example.com/log",
-                             .key = {},
-                             .journal_length = kRecordsStart + 512 * kJournalBlock},
-                            options)
+    EXPECT_TRUE(InitStore(disk_.get(),
+                          {.origin = "example.com/log",
+                           .key = {},
+                           .journal_length = kRecordsStart + 512 * kJournalBlock},
+                          options)
                     .has_value());
-    store_ = Store::Open(disk_.get(), Store::Mode::kAppend, options).value();
+    store_ = StoreWriter::Open(disk_.get(), options).value();
     for (uint64_t size = 0; size < kSize;) {
       const uint64_t next = std::min(kSize, size + 5000);
       Batch batch;
@@ -64,7 +67,7 @@ class AuditTest : public testing::Test {
   const TempDirectory directory_;
   const std::unique_ptr<Disk> disk_;
   ReferenceLog log_ = ReferenceLog::OfSize(kSize);
-  std::unique_ptr<Store> store_;
+  std::unique_ptr<StoreWriter> store_;
   int64_t now_ = 1'700'000'000;
 };
 
@@ -78,7 +81,7 @@ TEST_F(AuditTest, SoundStoreIsSoundAndProgressEndsAtTheEnd) {
   const Result<AuditReport> report = Audit(disk_.get(), options);
   ASSERT_TRUE(report.has_value());
   for (const Damage& damage : report->damages) ADD_FAILURE() << damage.file << damage.what;
-  EXPECT_EQ(report->head, store_->Latest().value()->published().head);
+  EXPECT_EQ(report->head, store_->reader().Latest().value()->published().head);
   EXPECT_EQ(last_done, kSize);
   EXPECT_EQ(last_total, kSize);
 }

@@ -2,6 +2,9 @@
 // end; and what is refused. Those that are cut short: tests/crash/backup_crash_test.cc.
 
 #include "logcore/posix/check/backup.h"
+#include "logcore/posix/commit/store_init.h"
+#include "logcore/posix/commit/store_writer.h"
+#include "logcore/posix/files/journal.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -114,7 +117,7 @@ TEST(BackupTest, TakesNoAppendsBeforeItIsAdopted) {
   SimDisk disk;
   Expect([&] { MustBackUp(*moments[0], &disk); });
   const auto process = disk.NewProcess();
-  const auto store = Store::Open(process.get(), Store::Mode::kAppend, {});
+  const auto store = StoreWriter::Open(process.get(), {});
   ASSERT_FALSE(store.has_value());
   EXPECT_EQ(store.error().code, Code::kReadOnly);
   // And no longer is one after that.
@@ -139,8 +142,8 @@ TEST(BackupTest, RefusesWhatIsNotItsBackup) {
   SimDisk other_log, other;
   {
     const auto process = other_log.NewProcess();
-    ASSERT_TRUE(Store::Init(process.get(), {.origin = "example.com/other", .key = {}},
-                            {.clock = [] { return int64_t{1}; }})
+    ASSERT_TRUE(InitStore(process.get(), {.origin = "example.com/other", .key = {}},
+                          {.clock = [] { return int64_t{1}; }})
                     .has_value());
   }
   ASSERT_TRUE(RunBackup(&other_log, &other).has_value());

@@ -1,4 +1,5 @@
 #include "logcore/posix/check/mend_times.h"
+#include "logcore/posix/files/log_files.h"
 
 #include <gtest/gtest.h>
 

@@ -4,9 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "logcore/log/batch.h"
 #include "logcore/posix/check/adopt.h"
 #include "logcore/posix/check/audit.h"
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_init.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "logcore/tlog/checkpoint.h"
 #include "logcore/tlog/entry_bundle.h"
@@ -26,7 +29,7 @@ TEST(OriginsTest, AreTakenWithAKey) {
     SCOPED_TRACE(origin);
     const TempDirectory directory;
     const auto disk = OpenPosixDisk(directory.path()).value();
-    ASSERT_EQ(Store::Init(disk.get(), {.origin = origin, .key = key}, kOptions).value(),
+    ASSERT_EQ(InitStore(disk.get(), {.origin = origin, .key = key}, kOptions).value(),
               key.verifier());
     EXPECT_EQ(ReadStoreConfig(disk.get()).value().origin, origin);
     const auto opens = [&](const std::string& note) {
@@ -34,8 +37,8 @@ TEST(OriginsTest, AreTakenWithAKey) {
     };
     std::string first;
     {
-      const auto store = Store::Open(disk.get(), Store::Mode::kAppend, kOptions).value();
-      first = store->Latest().value()->published().note;
+      const auto store = StoreWriter::Open(disk.get(), kOptions).value();
+      first = store->reader().Latest().value()->published().note;
       EXPECT_TRUE(opens(first).has_value());
       Batch batch;
       std::string frame;
@@ -43,11 +46,11 @@ TEST(OriginsTest, AreTakenWithAKey) {
       batch.Append(frame, 1);
       ASSERT_TRUE(store->Commit(&batch).has_value());
       ASSERT_TRUE(store->Publish().has_value());
-      EXPECT_EQ(opens(store->Latest().value()->published().note).value().head.size, 1u);
+      EXPECT_EQ(opens(store->reader().Latest().value()->published().note).value().head.size, 1u);
       ASSERT_TRUE(store->Close().has_value());
     }
     EXPECT_THAT(Audit(disk.get(), {}).value().damages, ::testing::IsEmpty());
-    const auto reader = Store::Open(disk.get(), Store::Mode::kReadOnly, kOptions).value();
+    const auto reader = StoreReader::Open(disk.get(), kOptions).value();
     EXPECT_EQ(reader->Latest().value()->size(), 1u);
     EXPECT_TRUE(Adopt(disk.get(), first, kOptions).has_value());
     EXPECT_EQ(Adopt(disk.get(), SignCheckpoint("other", {}, key), kOptions).error().code,

@@ -3,6 +3,9 @@
 // publication_time_test.cc.
 
 #include "logcore/posix/commit/publication.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/files/log_files.h"
+#include "logcore/posix/files/published.h"
 
 #include <gtest/gtest.h>
 
@@ -28,7 +31,7 @@ struct Shown {
 
 Shown Look(World* world) {
   const auto process = world->disk()->NewProcess();
-  const auto store = Store::Open(process.get(), Store::Mode::kReadOnly, {}).value();
+  const auto store = StoreReader::Open(process.get(), {}).value();
   const auto snapshot = store->Latest().value();
   return {snapshot->published().publication, store->PublicationTimeOf(snapshot->published())};
 }

@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_init.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/disk/tentative_disk.h"
+#include "logcore/posix/files/journal.h"
 #include "tests/support/sim_disk.h"
 
 namespace {
@@ -18,15 +20,15 @@ using tlogfs_test::SimKind;
 using tlogfs_test::SimOperation;
 
 Result<VerifierKey> Init(Disk* disk) {
-  return Store::Init(disk,
-                     {.origin = "example.com/log",
-                      .key = {},
-                      .journal_length = kRecordsStart + 16 * kJournalBlock},
-                     {.clock = [] { return int64_t{1'700'000'000}; }});
+  return InitStore(disk,
+                   {.origin = "example.com/log",
+                    .key = {},
+                    .journal_length = kRecordsStart + 16 * kJournalBlock},
+                   {.clock = [] { return int64_t{1'700'000'000}; }});
 }
 
 bool Opens(Disk* disk) {
-  return Store::Open(disk, Store::Mode::kAppend, {.clock = [] { return int64_t{1}; }}).has_value();
+  return StoreWriter::Open(disk, {.clock = [] { return int64_t{1}; }}).has_value();
 }
 
 TEST(StoreInitTest, WhereverItFailsNothingIsLeft) {

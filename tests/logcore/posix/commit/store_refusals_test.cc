@@ -7,8 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "logcore/log/batch.h"
 #include "logcore/posix/check/audit.h"
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_init.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "logcore/posix/files/journal.h"
 #include "logcore/posix/files/published.h"
@@ -28,15 +31,16 @@ constexpr char kOrigin[] = "example.com/log";
 class StoreRefusalsTest : public testing::Test {
  protected:
   StoreRefusalsTest() {
-    EXPECT_TRUE(Store::Init(disk_.get(),
-                            {.origin = kOrigin, .key = key_, .journal_length = kMinJournalLength},
-                            options_)
+    EXPECT_TRUE(InitStore(disk_.get(),
+                          {.origin = kOrigin, .key = key_, .journal_length = kMinJournalLength},
+                          options_)
                     .has_value());
   }
-  Result<std::unique_ptr<Store>> Open(Store::Mode mode = Store::Mode::kAppend) {
-    return Store::Open(disk_.get(), mode, options_);
+  Result<std::unique_ptr<StoreWriter>> Open() { return StoreWriter::Open(disk_.get(), options_); }
+  Result<std::unique_ptr<StoreReader>> OpenToRead() {
+    return StoreReader::Open(disk_.get(), options_);
   }
-  static Result<Committed> Commit(Store* store) {
+  static Result<Committed> Commit(StoreWriter* store) {
     Batch batch;
     batch.Append(ReferenceLog::OfSize(3).Frames(0, 3), 3);
     return store->Commit(&batch);
@@ -76,7 +80,7 @@ TEST_F(StoreRefusalsTest, JournalsOfImpossibleLength) {
   for (const uint64_t length : {uint64_t{0}, kMinJournalLength - kJournalBlock,
                                 kMinJournalLength + 1, kMaxJournalLength + kJournalBlock}) {
     ExpectError(
-        Store::Init(disk.get(), {.origin = kOrigin, .key = {}, .journal_length = length}, options_),
+        InitStore(disk.get(), {.origin = kOrigin, .key = {}, .journal_length = length}, options_),
         Code::kInvalid, "journal: impossible length");
   }
 }
@@ -113,9 +117,8 @@ TEST_F(StoreRefusalsTest, AConfigThatInitDidNotWrite) {
   }
   for (const std::string& text : changed) {
     directory_.Write("config", text);
-    for (const Store::Mode mode : {Store::Mode::kAppend, Store::Mode::kReadOnly}) {
-      ExpectError(Open(mode), Code::kCorrupt, "config: ");
-    }
+    ExpectError(Open(), Code::kCorrupt, "config: ");
+    ExpectError(OpenToRead(), Code::kCorrupt, "config: ");
   }
   directory_.Write("config", config);
   EXPECT_TRUE(Open().has_value());
@@ -127,11 +130,11 @@ TEST_F(StoreRefusalsTest, ToBelieveACheckpointOfAnotherBoot) {
   PublishedFile::Slot slot = Newest();
   slot.boot_id = std::string(16, 'b');
   Publish(slot);
-  ExpectError(Open(Store::Mode::kReadOnly), Code::kBusy, "the machine went down");
+  ExpectError(OpenToRead(), Code::kBusy, "the machine went down");
   EXPECT_TRUE(Open().has_value());
-  EXPECT_TRUE(Open(Store::Mode::kReadOnly).has_value());
+  EXPECT_TRUE(OpenToRead().has_value());
   directory_.Write("checkpoint", std::string(2 * kPublishedSlotLength, '\0'));
-  ExpectError(Open(Store::Mode::kReadOnly), Code::kBusy, "mount it once for writing");
+  ExpectError(OpenToRead(), Code::kBusy, "mount it once for writing");
   ExpectError(Open(), Code::kCorrupt, "checkpoint: neither slot is valid");
 }
 
@@ -140,8 +143,7 @@ TEST_F(StoreRefusalsTest, ToGoBackAndToServeWhatTheLogDidNotSign) {
   ASSERT_TRUE(Commit(writer.get()).has_value());
   const PublishedFile::Slot empty = Newest();
   ASSERT_TRUE(writer->Publish().has_value());
-  const auto reader = Open(Store::Mode::kReadOnly).value();
-  EXPECT_EQ(reader->max_batch_length(), 0u);
+  const auto reader = OpenToRead().value();
   EXPECT_EQ(reader->Latest().value()->size(), 3u);
   const PublishedFile::Slot newest = Newest();
   Publish(empty);
@@ -192,7 +194,7 @@ TEST_F(StoreRefusalsTest, AHeadThatWasOverwritten) {
   ASSERT_TRUE(Commit(store.get()).has_value());
   ZeroHead();
   ExpectError(Commit(store.get()), Code::kCorrupt, "lock: its head was overwritten");
-  ExpectError(store->AdvanceBase(), Code::kCorrupt, "lock: its head was overwritten");
+  ExpectError(store->AdvanceReplayPointToEnd(), Code::kCorrupt, "lock: its head was overwritten");
   ExpectError(store->Publish(), Code::kCorrupt, "lock: its head cannot be read");
   directory_.Write("lock", "short");
   ExpectError(Open(), Code::kCorrupt, "lock: is 5 bytes long");
@@ -252,9 +254,9 @@ TEST_F(StoreRefusalsTest, ToGoOnWhereAnotherProcessPoisonedTheHead) {
   WriteHead([](Head* head) { head->state = HeadState::kPoisoned; });
   ExpectError(Commit(one.get()), Code::kReadOnly, "the log stopped");
   ExpectError(Commit(one.get()), Code::kReadOnly, "the log stopped");
-  ExpectError(other->AdvanceBase(), Code::kReadOnly, "the log stopped");
+  ExpectError(other->AdvanceReplayPointToEnd(), Code::kReadOnly, "the log stopped");
   ASSERT_TRUE(other->Close().error().code == Code::kReadOnly);
-  EXPECT_EQ(Open().value()->Latest().value()->size(), 3u);
+  EXPECT_EQ(Open().value()->reader().Latest().value()->size(), 3u);
 }
 
 // A process died while it advanced the base: whoever advances it next recovers first.
@@ -263,7 +265,7 @@ TEST_F(StoreRefusalsTest, NothingWhereTheBaseWasBeingAdvanced) {
   ASSERT_TRUE(Commit(store.get()).has_value());
   WriteHead([](Head* head) { head->advancing = true; });
   ASSERT_TRUE(Commit(store.get()).has_value());
-  ASSERT_TRUE(store->AdvanceBase().has_value());
+  ASSERT_TRUE(store->AdvanceReplayPointToEnd().has_value());
   EXPECT_EQ(store->Publish().value(), 6u);
 }
 

@@ -1,8 +1,12 @@
 // The store on a real directory: what it takes in it gives back, whoever opens it and however many
 // there are; and what it must refuse it refuses, by the code and in one line.
 
-#include "logcore/posix/commit/store.h"
+#include "logcore/log/batch.h"
 #include "logcore/posix/check/adopt.h"
+#include "logcore/posix/commit/store_init.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/commit/store_writer.h"
+#include "logcore/posix/files/journal.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -36,15 +40,16 @@ class StoreTest : public testing::Test {
     return {.clock = [this] { return now_ * kNanoseconds; }};
   }
   void Init() {
-    const auto vkey = Store::Init(
+    const auto vkey = InitStore(
         disk_.get(), {.origin = kOrigin, .key = {}, .journal_length = kSmallJournal}, Options());
     ASSERT_TRUE(vkey.has_value()) << vkey.error().message;
   }
-  Result<std::unique_ptr<Store>> Open(Store::Mode mode = Store::Mode::kAppend) {
-    return Store::Open(disk_.get(), mode, Options());
+  Result<std::unique_ptr<StoreWriter>> Open() { return StoreWriter::Open(disk_.get(), Options()); }
+  Result<std::unique_ptr<StoreReader>> OpenToRead() {
+    return StoreReader::Open(disk_.get(), Options());
   }
   // Commits entries of the reference log, up to `size`.
-  void AppendUpTo(Store* store, uint64_t size) {
+  void AppendUpTo(StoreWriter* store, uint64_t size) {
     Batch batch;
     const uint64_t first = log_.size();
     for (uint64_t i = first; i < size; ++i) log_.Add("entry " + std::to_string(i));
@@ -61,7 +66,10 @@ class StoreTest : public testing::Test {
     ASSERT_TRUE(report.has_value()) << report.error().message;
     for (const Damage& damage : report->damages) ADD_FAILURE() << damage.file << " " << damage.what;
   }
-  void ExpectPublished(Store* store, uint64_t size) {
+  void ExpectPublished(StoreWriter* store, uint64_t size) {
+    ExpectPublished(&store->reader(), size);
+  }
+  void ExpectPublished(StoreReader* store, uint64_t size) {
     const auto snapshot = store->Latest();
     ASSERT_TRUE(snapshot.has_value()) << snapshot.error().message;
     EXPECT_EQ((*snapshot)->published().head, log_.Head(size));
@@ -80,9 +88,9 @@ TEST_F(StoreTest, NewStoreIsAnEmptyPublishedLog) {
   Init();
   const auto store = Open().value();
   ExpectPublished(store.get(), 0);
-  EXPECT_EQ(store->config().origin, kOrigin);
-  const auto checkpoint =
-      OpenCheckpoint(store->Latest().value()->published().note, kOrigin, store->config().vkey);
+  EXPECT_EQ(store->reader().config().origin, kOrigin);
+  const auto checkpoint = OpenCheckpoint(store->reader().Latest().value()->published().note,
+                                         kOrigin, store->reader().config().vkey);
   ASSERT_TRUE(checkpoint.has_value());
   EXPECT_EQ(checkpoint->head, TreeHead{});
   ExpectSound();
@@ -104,7 +112,7 @@ TEST_F(StoreTest, GrowsAndComesBackOverManyReopeningsAndTurnsOfTheJournal) {
     ++now_;
   }
   ExpectSound();
-  ExpectPublished(Open(Store::Mode::kReadOnly).value().get(), 12000);
+  ExpectPublished(OpenToRead().value().get(), 12000);
 }
 
 TEST_F(StoreTest, CrossesASegment) {
@@ -123,7 +131,7 @@ TEST_F(StoreTest, CrossesASegment) {
 }
 
 TEST_F(StoreTest, OneBatchMaySpanSegments) {
-  const auto vkey = Store::Init(disk_.get(), {.origin = kOrigin, .key = {}}, Options());
+  const auto vkey = InitStore(disk_.get(), {.origin = kOrigin, .key = {}}, Options());
   ASSERT_TRUE(vkey.has_value());
   auto store = Open().value();
   constexpr uint64_t kEmptyEntries = 150'000;
@@ -131,8 +139,8 @@ TEST_F(StoreTest, OneBatchMaySpanSegments) {
   batch.Append(std::string(2 * kEmptyEntries, '\0'), kEmptyEntries);
   ASSERT_EQ(store->Commit(&batch)->first_index, 0u);
   ASSERT_EQ(store->Publish().value(), kEmptyEntries);
-  EXPECT_EQ(store->Latest().value()->Entry(kEmptyEntries - 1).value(), "");
-  EXPECT_EQ(store->Latest().value()->LogLength(), kEmptyEntries);
+  EXPECT_EQ(store->reader().Latest().value()->Entry(kEmptyEntries - 1).value(), "");
+  EXPECT_EQ(store->reader().Latest().value()->LogLength(), kEmptyEntries);
   ExpectSound();
 }
 
@@ -169,8 +177,8 @@ TEST_F(StoreTest, SigningInAdvanceChangesNothing) {
     if (presign) append("c", false);
     ASSERT_EQ(store->Publish().value(), log_.size());
     ExpectPublished(store.get(), log_.size());
-    const std::string note = store->Latest().value()->published().note;
-    EXPECT_EQ(OpenCheckpoint(note, kOrigin, store->config().vkey).value().head,
+    const std::string note = store->reader().Latest().value()->published().note;
+    EXPECT_EQ(OpenCheckpoint(note, kOrigin, store->reader().config().vkey).value().head,
               log_.Head(log_.size()));
     store->Presign();
   }
@@ -180,16 +188,16 @@ TEST_F(StoreTest, SeveralOpenStoresTakeTurnsAndSeeEachOther) {
   Init();
   const auto a = Open().value();
   const auto b = Open().value();
-  const auto reader = Open(Store::Mode::kReadOnly).value();
+  const auto reader = OpenToRead().value();
   for (int turn = 0; turn < 60; ++turn) {
-    Store* const store = turn % 3 == 0 ? a.get() : b.get();
+    StoreWriter* const store = turn % 3 == 0 ? a.get() : b.get();
     AppendUpTo(store, log_.size() + 1 + static_cast<uint64_t>(turn) * 5);
     // Whoever publishes, all of it is.
     ASSERT_TRUE((turn % 2 == 0 ? a : b)->Publish().has_value());
     ExpectPublished(reader.get(), log_.size());
     ExpectPublished(a.get(), log_.size());
     if (turn % 7 == 0) {
-      ASSERT_TRUE(a->AdvanceBase().has_value());
+      ASSERT_TRUE(a->AdvanceReplayPointToEnd().has_value());
     }
   }
   ExpectSound();
@@ -201,9 +209,9 @@ TEST_F(StoreTest, TheJournalIsFreedOnceForAllWhoUseIt) {
   const auto b = Open().value();
   AppendUpTo(a.get(), 10);
   AppendUpTo(b.get(), 20);
-  ASSERT_TRUE(a->FreeJournal().has_value());
-  EXPECT_EQ(a->JournalUse(), 0);
-  EXPECT_LT(0, b->JournalUse());  // as of its last commit
+  ASSERT_TRUE(a->AdvanceReplayPoint().has_value());
+  EXPECT_EQ(a->ReplayLength(), 0);
+  EXPECT_LT(0, b->ReplayLength());  // as of its last commit
   AppendUpTo(a.get(), 30);
   const auto bases = [this] {
     const auto journal = disk_->Open("journal", Access::kRead).value();
@@ -212,12 +220,12 @@ TEST_F(StoreTest, TheJournalIsFreedOnceForAllWhoUseIt) {
     return slots;
   };
   const std::string before = bases();
-  ASSERT_TRUE(b->FreeJournal().has_value());
+  ASSERT_TRUE(b->AdvanceReplayPoint().has_value());
   EXPECT_EQ(bases(), before);
-  EXPECT_EQ(b->JournalUse(), a->JournalUse());
-  ASSERT_TRUE(a->FreeJournal().has_value());
+  EXPECT_EQ(b->ReplayLength(), a->ReplayLength());
+  ASSERT_TRUE(a->AdvanceReplayPoint().has_value());
   EXPECT_NE(bases(), before);
-  EXPECT_EQ(a->JournalUse(), 0);
+  EXPECT_EQ(a->ReplayLength(), 0);
   ASSERT_EQ(a->Publish().value(), 30u);
   ExpectSound();
 }
@@ -241,7 +249,7 @@ TEST_F(StoreTest, TimesNeverGoBackWhateverTheClockDoes) {
   now_ = start + 5;
   AppendUpTo(store.get(), 30);
   ASSERT_TRUE(store->Publish().has_value());
-  const auto snapshot = store->Latest().value();
+  const auto snapshot = store->reader().Latest().value();
   EXPECT_EQ(snapshot->Time(0).value(), start);
   EXPECT_EQ(snapshot->Time(19).value(), start);
   EXPECT_EQ(snapshot->Time(20).value(), start + 5);
@@ -265,18 +273,18 @@ TEST_F(StoreTest, BatchOverTheJournalIsRefusedAndHarmless) {
 
 TEST_F(StoreTest, InitRefusesWhatIsNotEmptyAndBadOrigins) {
   Init();
-  EXPECT_EQ(Store::Init(disk_.get(), {.origin = kOrigin, .key = {}}, Options()).error().code,
+  EXPECT_EQ(InitStore(disk_.get(), {.origin = kOrigin, .key = {}}, Options()).error().code,
             Code::kExists);
   const TempDirectory other;
   const auto disk = OpenPosixDisk(other.path()).value();
   for (const std::string origin : {"", "a b", "a+b", "a\nb"}) {
-    EXPECT_EQ(Store::Init(disk.get(), {.origin = origin, .key = {}}, Options()).error().code,
+    EXPECT_EQ(InitStore(disk.get(), {.origin = origin, .key = {}}, Options()).error().code,
               Code::kInvalid);
   }
   const SignerKey key = SignerKey::Generate("another").value();
   for (const std::string& origin :
        {std::string(), std::string("a\nb"), std::string("\xff"), std::string(256, 'x')}) {
-    EXPECT_EQ(Store::Init(disk.get(), {.origin = origin, .key = key}, Options()).error().code,
+    EXPECT_EQ(InitStore(disk.get(), {.origin = origin, .key = key}, Options()).error().code,
               Code::kInvalid);
   }
   EXPECT_TRUE(fs::is_empty(other.path()));
@@ -284,9 +292,9 @@ TEST_F(StoreTest, InitRefusesWhatIsNotEmptyAndBadOrigins) {
 
 TEST_F(StoreTest, ImportedKeySigns) {
   const SignerKey key = SignerKey::Generate(kOrigin).value();
-  ASSERT_EQ(Store::Init(disk_.get(), {.origin = kOrigin, .key = key}, Options()).value(),
+  ASSERT_EQ(InitStore(disk_.get(), {.origin = kOrigin, .key = key}, Options()).value(),
             key.verifier());
-  EXPECT_EQ(Open().value()->config().vkey, key.verifier());
+  EXPECT_EQ(Open().value()->reader().vkey(), key.verifier());
 }
 
 TEST_F(StoreTest, PrivateFilesArePrivate) {
@@ -300,10 +308,10 @@ TEST_F(StoreTest, KeyThatOthersCanReadIsRefusedButNotNeededForReading) {
   Init();
   chmod((directory_.path() / "key").c_str(), 0640);
   EXPECT_EQ(Open().error().code, Code::kDenied);
-  EXPECT_TRUE(Open(Store::Mode::kReadOnly).has_value());
+  EXPECT_TRUE(OpenToRead().has_value());
   fs::remove(directory_.path() / "key");
   EXPECT_FALSE(Open().has_value());
-  EXPECT_TRUE(Open(Store::Mode::kReadOnly).has_value());
+  EXPECT_TRUE(OpenToRead().has_value());
 }
 
 TEST_F(StoreTest, AnyLostFileIsRefusedAndNeverMadeAnew) {
@@ -327,7 +335,7 @@ TEST_F(StoreTest, AnyLostFileIsRefusedAndNeverMadeAnew) {
 
 TEST_F(StoreTest, DirectoryThatIsNoStoreIsRefused) {
   EXPECT_EQ(Open().error().code, Code::kNotFound);
-  EXPECT_EQ(Open(Store::Mode::kReadOnly).error().code, Code::kNotFound);
+  EXPECT_EQ(OpenToRead().error().code, Code::kNotFound);
 }
 
 TEST_F(StoreTest, SpoiledRightEdgeIsNeitherOpenedNorSigned) {
@@ -348,15 +356,15 @@ TEST_F(StoreTest, CopyIsReadOnlyUntilAdopted) {
     const auto store = Open().value();
     AppendUpTo(store.get(), 300);
     ASSERT_TRUE(store->Publish().has_value());
-    newest = store->Latest().value()->published().note;
+    newest = store->reader().Latest().value()->published().note;
     ASSERT_TRUE(store->Close().has_value());
   }
   const TempDirectory elsewhere;
   fs::copy(directory_.path(), elsewhere.path(), fs::copy_options::recursive);
   const auto copy = OpenPosixDisk(elsewhere.path()).value();
-  EXPECT_EQ(Store::Open(copy.get(), Store::Mode::kAppend, Options()).error().code, Code::kReadOnly);
+  EXPECT_EQ(StoreWriter::Open(copy.get(), Options()).error().code, Code::kReadOnly);
   {
-    const auto reader = Store::Open(copy.get(), Store::Mode::kReadOnly, Options()).value();
+    const auto reader = StoreReader::Open(copy.get(), Options()).value();
     ExpectPublished(reader.get(), 300);
   }
   // The original went on meanwhile: the copy must not.
@@ -364,14 +372,14 @@ TEST_F(StoreTest, CopyIsReadOnlyUntilAdopted) {
     const auto store = Open().value();
     AppendUpTo(store.get(), 301);
     ASSERT_TRUE(store->Publish().has_value());
-    const std::string newer = store->Latest().value()->published().note;
+    const std::string newer = store->reader().Latest().value()->published().note;
     EXPECT_EQ(Adopt(copy.get(), newer, Options()).error().code, Code::kCorrupt);
   }
   EXPECT_EQ(Adopt(copy.get(), "no note\n", Options()).error().code, Code::kInvalid);
-  EXPECT_EQ(Store::Open(copy.get(), Store::Mode::kAppend, Options()).error().code, Code::kReadOnly);
+  EXPECT_EQ(StoreWriter::Open(copy.get(), Options()).error().code, Code::kReadOnly);
   const Status adopted = Adopt(copy.get(), newest, Options());
   ASSERT_TRUE(adopted.has_value()) << adopted.error().message;
-  const auto store = Store::Open(copy.get(), Store::Mode::kAppend, Options());
+  const auto store = StoreWriter::Open(copy.get(), Options());
   ASSERT_TRUE(store.has_value()) << store.error().message;
   ExpectPublished(store->get(), 300);
 }

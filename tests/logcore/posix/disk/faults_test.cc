@@ -6,9 +6,13 @@
 
 #include <functional>
 
+#include "logcore/log/batch.h"
 #include "logcore/posix/check/adopt.h"
 #include "logcore/posix/check/audit.h"
-#include "logcore/posix/commit/store.h"
+#include "logcore/posix/commit/store_init.h"
+#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/commit/store_writer.h"
+#include "logcore/posix/files/journal.h"
 #include "logcore/tlog/entry_bundle.h"
 #include "tests/support/reference_log.h"
 #include "tests/support/sim_disk.h"
@@ -26,9 +30,9 @@ StoreOptions Options() {
 }
 
 Status Init(Disk* disk) {
-  RETURN_IF_ERROR(Store::Init(
-      disk, {.origin = "example.com/log", .key = {}, .journal_length = kMinJournalLength},
-      Options()));
+  RETURN_IF_ERROR(
+      InitStore(disk, {.origin = "example.com/log", .key = {}, .journal_length = kMinJournalLength},
+                Options()));
   return {};
 }
 
@@ -44,14 +48,14 @@ class FaultsTest : public testing::Test {
   FaultsTest() {
     const auto process = machine_.NewProcess();
     EXPECT_TRUE(Init(process.get()).has_value());
-    const auto store = Store::Open(process.get(), Store::Mode::kAppend, Options()).value();
+    const auto store = StoreWriter::Open(process.get(), Options()).value();
     for (uint64_t size = 0; size < kSize; size += kBatch) {
       Batch batch;
       batch.Append(log_.Frames(size, size + kBatch), kBatch);
       EXPECT_TRUE(store->Commit(&batch).has_value());
       EXPECT_TRUE(store->Publish().has_value());
     }
-    newest_ = store->Latest().value()->published().note;
+    newest_ = store->reader().Latest().value()->published().note;
     EXPECT_TRUE(store->Close().has_value());
     process->Kill();
   }
@@ -92,7 +96,7 @@ class FaultsTest : public testing::Test {
 
   // Reads everything there is, and compares it.
   Status ReadAll(Disk* disk) const {
-    ASSIGN_OR_RETURN(const auto store, Store::Open(disk, Store::Mode::kReadOnly, Options()));
+    ASSIGN_OR_RETURN(const auto store, StoreReader::Open(disk, Options()));
     ASSIGN_OR_RETURN(const auto snapshot, store->Latest());
     EXPECT_EQ(snapshot->published().head, log_.Head(kSize));
     for (int level = kEntriesLevel; level < 2; ++level) {
@@ -132,8 +136,8 @@ TEST_F(FaultsTest, Init) {
   FailEach(empty, Init, [](Disk* disk, const Status& status) {
     ExpectIo(status);
     // What is there is no store, or a whole one.
-    const auto store = Store::Open(disk, Store::Mode::kAppend, Options());
-    EXPECT_TRUE(!store.has_value() || (*store)->Latest().value()->size() == 0);
+    const auto store = StoreWriter::Open(disk, Options());
+    EXPECT_TRUE(!store.has_value() || (*store)->reader().Latest().value()->size() == 0);
     const Status again = Init(disk);
     EXPECT_TRUE(again.has_value() || again.error().code == Code::kExists);
   });
@@ -157,7 +161,7 @@ TEST_F(FaultsTest, Reading) {
   for (const auto& read : reads) {
     for (const int times : {1, 2}) {
       const Attempt attempt = [&, times](Disk* disk) -> Status {
-        ASSIGN_OR_RETURN(const auto store, Store::Open(disk, Store::Mode::kReadOnly, Options()));
+        ASSIGN_OR_RETURN(const auto store, StoreReader::Open(disk, Options()));
         ASSIGN_OR_RETURN(const auto snapshot, store->Latest());
         for (int i = 0; i < times; ++i) RETURN_IF_ERROR(read(*snapshot));
         return StatusOf(store->Latest());
@@ -212,8 +216,7 @@ TEST_F(FaultsTest, AuditOfADamagedStore) {
 
 TEST_F(FaultsTest, Adopt) {
   const auto copy = Copy();
-  EXPECT_EQ(Store::Open(copy->NewProcess().get(), Store::Mode::kAppend, Options()).error().code,
-            Code::kReadOnly);
+  EXPECT_EQ(StoreWriter::Open(copy->NewProcess().get(), Options()).error().code, Code::kReadOnly);
   // Left of an adoption that was cut short.
   EXPECT_TRUE(copy->NewProcess()->Create("config.new", 0644).value()->WriteAt(0, "or").has_value());
   const Attempt adopt = [this](Disk* disk) { return Adopt(disk, newest_, Options()); };
@@ -222,9 +225,9 @@ TEST_F(FaultsTest, Adopt) {
     EXPECT_EQ(status.error().code, Code::kIo) << status.error().message;
     const Status again = adopt(disk);
     ASSERT_TRUE(again.has_value()) << again.error().message;
-    const auto store = Store::Open(disk, Store::Mode::kAppend, Options());
+    const auto store = StoreWriter::Open(disk, Options());
     ASSERT_TRUE(store.has_value()) << store.error().message;
-    EXPECT_EQ((*store)->Latest().value()->published().head, log_.Head(kSize));
+    EXPECT_EQ((*store)->reader().Latest().value()->published().head, log_.Head(kSize));
   });
   EXPECT_GT(runs_, 200);
 }
@@ -235,7 +238,7 @@ TEST_F(FaultsTest, RestoredIsNotTheOriginal) {
   const auto machine = machine_.Clone();
   machine->Restore("lock");
   const auto process = machine->NewProcess();
-  const auto open = [&] { return Store::Open(process.get(), Store::Mode::kAppend, Options()); };
+  const auto open = [&] { return StoreWriter::Open(process.get(), Options()); };
   EXPECT_EQ(open().error().code, Code::kReadOnly);
   ASSERT_TRUE(Adopt(process.get(), newest_, Options()).has_value());
   EXPECT_TRUE(open().has_value());

@@ -8,13 +8,14 @@
 
 #include "logcore/posix/disk/posix_disk.h"
 #include "logcore/posix/files/log_files.h"
+#include "logcore/posix/files/segments.h"
 #include "logcore/tlog/entry_bundle.h"
 #include "tests/support/temp_log.h"
 
 namespace {
 
 using namespace logcore;
-using tlogfs_test::LogWriter;
+using tlogfs_test::LogFilesWriter;
 using tlogfs_test::ReferenceLog;
 using tlogfs_test::TempDirectory;
 
@@ -27,7 +28,7 @@ TEST(LogFilesOutside, WholeBlocksAreWrittenOnTheirOwn) {
       const TempDirectory directory;
       const auto disk = OpenPosixDisk(directory.path()).value();
       ASSERT_TRUE(LogFiles::Create(disk.get()).has_value());
-      LogWriter writer(disk.get(), 0);
+      LogFilesWriter writer(disk.get(), 0);
       ReferenceLog log;
       if (before != 0) {
         log.Add(std::string(before, 'b'));
@@ -86,7 +87,7 @@ TEST(LogFilesOutside, CommittedEntriesAreNotTakenForIt) {
         const TempDirectory directory;
         const auto disk = OpenPosixDisk(directory.path()).value();
         ASSERT_TRUE(LogFiles::Create(disk.get()).has_value());
-        LogWriter writer(disk.get());
+        LogFilesWriter writer(disk.get());
         ReferenceLog log;
         if (before != 0) log.Add(std::string(before, 'b'));
         for (uint64_t i = 0; i < empty; ++i) log.Add("");
@@ -118,7 +119,7 @@ TEST(LogFilesOutside, WhatIsBehindTheGapIsCutOff) {
     const TempDirectory directory;
     const auto disk = OpenPosixDisk(directory.path()).value();
     ASSERT_TRUE(LogFiles::Create(disk.get()).has_value());
-    LogWriter writer(disk.get());
+    LogFilesWriter writer(disk.get());
     ReferenceLog log;
     if (before != 0) {
       log.Add(std::string(before, 'b'));
@@ -152,7 +153,7 @@ TEST(LogFilesOutside, FramesOfTwoSegmentsHaveNothingOutside) {
   const TempDirectory directory;
   const auto disk = OpenPosixDisk(directory.path()).value();
   ASSERT_TRUE(LogFiles::Create(disk.get()).has_value());
-  LogWriter writer(disk.get(), 0);
+  LogFilesWriter writer(disk.get(), 0);
   const ReferenceLog log = ReferenceLog::OfManyLengths(kSegmentEntries);
   ASSERT_TRUE(writer.Append(log, kSegmentEntries - 2, 1).has_value());
   const LogFiles& files = *writer.files();

@@ -2,6 +2,7 @@
 // when the disk is full, on the simulated one.
 
 #include "logcore/posix/files/log_files.h"
+#include "logcore/posix/files/segments.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -21,7 +22,7 @@
 namespace logcore {
 namespace {
 
-using tlogfs_test::LogWriter;
+using tlogfs_test::LogFilesWriter;
 using tlogfs_test::ReferenceLog;
 using tlogfs_test::SimDisk;
 using tlogfs_test::TempDirectory;
@@ -81,7 +82,7 @@ void ExpectReads(const LogFiles& files, const ReferenceLog& log, uint64_t size) 
 
 TEST_F(LogFilesTest, WritesTheBytesThatTheFormatSays) {
   const ReferenceLog log = RandomLog(1000, 300, 1);
-  LogWriter writer(disk_.get());
+  LogFilesWriter writer(disk_.get());
   const std::vector<uint64_t> sizes = {1, 2, 15, 16, 17, 255, 256, 257, 600, 1000};
   int64_t time = 1000;
   std::string times;
@@ -124,7 +125,7 @@ TEST_F(LogFilesTest, WritesTheBytesThatTheFormatSays) {
 
 TEST_F(LogFilesTest, TimeIsThatOfTheBatch) {
   const ReferenceLog log = ReferenceLog::OfSize(50);
-  LogWriter writer(disk_.get());
+  LogFilesWriter writer(disk_.get());
   EXPECT_EQ(writer.files()->Time(0).error().code, Code::kCorrupt);
   for (uint64_t size = 1; size <= 50; ++size) {
     ASSERT_TRUE(writer.Append(log, size, static_cast<int64_t>(100 + size / 7)).has_value());
@@ -147,7 +148,7 @@ TEST_F(LogFilesTest, TimeIsThatOfTheBatch) {
 TEST_F(LogFilesTest, ABatchSpansSegments) {
   ReferenceLog log = ReferenceLog::OfSize(100);
   while (log.size() < 200'100) log.Add("");
-  LogWriter writer(disk_.get());
+  LogFilesWriter writer(disk_.get());
   ASSERT_TRUE(writer.Append(log, 100, 1).has_value());
   ASSERT_TRUE(writer.Append(log, 200'100, 2).has_value());
   EXPECT_EQ(disk_->List("entries").value().size(), 8u);
@@ -186,7 +187,7 @@ TEST_F(LogFilesTest, ReservesAheadAndGivesBackWithTheSegment) {
     EXPECT_EQ(stat((directory_.path() / name).c_str(), &info), 0);
     return static_cast<uint64_t>(info.st_blocks) * 512;
   };
-  LogWriter writer(disk_.get());
+  LogFilesWriter writer(disk_.get());
   ASSERT_TRUE(writer.Append(log, 1, 1).has_value());
   if (blocks("hashes/0") < 1 << 20) GTEST_SKIP() << "this filesystem reserves nothing";
   EXPECT_GE(blocks("entries/0"), 1u << 20);
@@ -207,7 +208,7 @@ TEST(LogFilesOnAFullDisk, NoSpaceIsFoundByReserveAlone) {
     const auto disk = machine.NewProcess();
     ASSERT_TRUE(LogFiles::Create(disk.get()).has_value());
     machine.SetCapacity(capacity);
-    LogWriter writer(disk.get());
+    LogFilesWriter writer(disk.get());
     for (uint64_t size = 10; size <= log.size(); size += 10) {
       // What remains is taken by somebody else between Reserve and Write: there is no need of it.
       machine.Observe([&](const tlogfs_test::SimOperation& operation) {
@@ -231,7 +232,7 @@ TEST(LogFilesOnAFullDisk, NoSpaceIsFoundByReserveAlone) {
 
 TEST_F(LogFilesTest, PartialBlocksBringBackWhatATornWriteHurt) {
   const ReferenceLog log = RandomLog(1000, 300, 4);
-  LogWriter writer(disk_.get());
+  LogFilesWriter writer(disk_.get());
   EXPECT_TRUE(writer.files()->PartialBlocks(writer.end()).value().empty());
   for (const uint64_t size : {3u, 256u, 700u, 1000u}) {
     ASSERT_TRUE(writer.Append(log, size, static_cast<int64_t>(size)).has_value());
@@ -255,7 +256,7 @@ TEST_F(LogFilesTest, PartialBlocksBringBackWhatATornWriteHurt) {
 
 TEST_F(LogFilesTest, NothingMayGoOnAfterTheEnd) {
   const ReferenceLog log = ReferenceLog::OfSize(300);
-  LogWriter writer(disk_.get());
+  LogFilesWriter writer(disk_.get());
   ASSERT_TRUE(writer.Append(log, 300, 1).has_value());
   directory_.Write("entries/1", "");  // As a commit leaves it that failed for want of room.
   directory_.Write("entries/1.index", "");
@@ -275,7 +276,7 @@ TEST_F(LogFilesTest, NothingMayGoOnAfterTheEnd) {
 
 TEST_F(LogFilesTest, OffsetsOfABundleAreComparedWithItsRows) {
   const ReferenceLog log = ReferenceLog::OfSize(700);
-  LogWriter writer(disk_.get());
+  LogFilesWriter writer(disk_.get());
   ASSERT_TRUE(writer.Append(log, 700, 1).has_value());
   const auto check = [&](uint64_t first, std::span<const uint64_t> offsets) {
     return writer.files()->CheckOffsets(first, offsets);
@@ -303,7 +304,7 @@ TEST_F(LogFilesTest, OffsetsOfABundleAreComparedWithItsRows) {
 
 TEST_F(LogFilesTest, MissingAndShortFilesAreCorrupt) {
   const ReferenceLog log = ReferenceLog::OfSize(300);
-  LogWriter writer(disk_.get());
+  LogFilesWriter writer(disk_.get());
   ASSERT_TRUE(writer.Append(log, 300, 1).has_value());
   const auto files = LogFiles::Open(disk_.get(), Access::kRead).value();
   std::filesystem::resize_file(directory_.path() / "entries/0", log.Frames(0, 299).size() + 3);
@@ -332,14 +333,14 @@ TEST_F(LogFilesTest, MissingAndShortFilesAreCorrupt) {
     directory_.Write(name, "");
   }
   // A segment that was lost is not made anew.
-  EXPECT_EQ(LogWriter(disk_.get()).files()->FrameOffset(16, 300).error().code, Code::kCorrupt);
+  EXPECT_EQ(LogFilesWriter(disk_.get()).files()->FrameOffset(16, 300).error().code, Code::kCorrupt);
   EXPECT_FALSE(std::filesystem::exists(directory_.path() / "entries/0"));
 }
 
 // Whatever the index says, nothing reads outside, hangs or crashes.
 TEST_F(LogFilesTest, ASpoiledByteIsAnErrorOrAnotherAnswer) {
   const ReferenceLog log = RandomLog(120, 40, 5);
-  LogWriter writer(disk_.get());
+  LogFilesWriter writer(disk_.get());
   ASSERT_TRUE(writer.Append(log, 120, 1).has_value());
   int errors = 0;
   for (const char* name : {"entries/0", "entries/0.index", "times"}) {
@@ -396,7 +397,7 @@ TEST_F(LogFilesTest, ManyReadersBesideOneWriter) {
   std::vector<uint64_t> offsets = {0};
   for (uint64_t i = 0; i < log.size(); ++i) offsets.push_back(offsets[i] + 2 + log.entry(i).size());
   const std::string frames = log.Frames(0, log.size());
-  LogWriter writer(disk_.get());
+  LogFilesWriter writer(disk_.get());
   std::atomic<uint64_t> size = 0;
   const auto files = LogFiles::Open(disk_.get(), Access::kRead).value();
   std::vector<std::thread> readers;

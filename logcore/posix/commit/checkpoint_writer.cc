@@ -1,0 +1,72 @@
+#include "logcore/posix/commit/checkpoint_writer.h"
+
+#include <utility>
+
+#include "logcore/tlog/checkpoint.h"
+
+namespace logcore {
+
+CheckpointWriter::CheckpointWriter(std::string origin, SignerKey key, WriterStateFile* state,
+                                   LogFiles* files, PublishedFile* published,
+                                   std::function<int64_t()> clock, std::function<int64_t()> uptime)
+    : origin_(std::move(origin)),
+      key_(std::move(key)),
+      state_(state),
+      files_(files),
+      published_(published),
+      clock_(std::move(clock)),
+      uptime_(std::move(uptime)) {}
+
+// A signature shows nothing until it leaves the process, and then what it signs is committed.
+const std::string& CheckpointWriter::Sign(const TreeHead& head) {
+  if (signed_note_.empty() || signed_head_ != head) {
+    signed_note_ = SignCheckpoint(origin_, head, key_);
+    signed_head_ = head;
+  }
+  return signed_note_;
+}
+
+CheckpointMaker CheckpointWriter::Maker() {
+  return {.sign = [this](const TreeHead& head) { return Sign(head); },
+          .clock = clock_,
+          .uptime = uptime_};
+}
+
+Result<Published> CheckpointWriter::Publish() {
+  ASSIGN_OR_RETURN(const auto held, state_->HoldPublish());
+  ASSIGN_OR_RETURN(const Head head, state_->ReadAsReader());
+  ASSIGN_OR_RETURN(PublishedFile::Slot newest, published_->Read());
+  const bool believable = newest.boot_id == state_->boot_id() || newest.boot_id == kCompleteBoot;
+  if (head.log.end.size <= newest.published.head.size && believable) {
+    return std::move(newest.published);
+  }
+  return PublishLog(*files_, published_, newest, head.log, state_->boot_id(), Maker());
+}
+
+Status CheckpointWriter::TakeCompleteBack() {
+  ASSIGN_OR_RETURN(const auto held, state_->HoldPublish());
+  return logcore::TakeCompleteBack(published_, state_->boot_id());
+}
+
+// Into the slot that does not hold the base that is known to be on the disk.
+Status CheckpointWriter::MarkComplete() {
+  ASSIGN_OR_RETURN(const auto held_base, state_->HoldBase());
+  ASSIGN_OR_RETURN(const auto held, state_->HoldCommit());
+  ASSIGN_OR_RETURN(const auto held_publish, state_->HoldPublish());
+  ASSIGN_OR_RETURN(Head head, state_->Read());
+  ASSIGN_OR_RETURN(PublishedFile::Slot slot, published_->Read());
+  // Another process may have appended meanwhile: then it is for it to say.
+  if (!head.is_at_rest() || slot.boot_id != state_->boot_id() ||
+      head.base.sequence != head.log.position.sequence ||
+      slot.published.head.size != head.log.end.size) {
+    return {};
+  }
+  head.complete = true;  // First, so that no process appends without taking it back.
+  RETURN_IF_ERROR(state_->Write(head));
+  slot.boot_id = kCompleteBoot;
+  slot.published.sequence += 1;
+  RETURN_IF_ERROR(published_->Write(slot));
+  return published_->Sync();
+}
+
+}  // namespace logcore
