@@ -54,7 +54,7 @@ void Aftermath::Live(int depth) {
   if (!random_.OneIn(8)) {
     world_->Commit(actor.get(), MakeEntries(random_.Below(8), 1 + random_.Below(3)));
   }
-  if (random_.OneIn(8)) world_->AdvanceBase(actor.get());
+  if (random_.OneIn(8)) world_->AdvanceReplayPoint(actor.get());
   world_->Publish(actor.get());
   world_->CheckFiles();
   if (random_.OneIn(8)) world_->CheckEntries(&actor->store->reader(), random_.Next(), 3);

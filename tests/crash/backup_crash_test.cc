@@ -61,7 +61,7 @@ uint64_t CrashEverywhere(const SimDisk& prepared, const Possible& possible, uint
   const uint64_t before = disk->operations();
   disk->Observe([&](const SimOperation& operation) {
     SCOPED_TRACE(std::string(SimKindName(operation.kind)) + " " + std::string(operation.name));
-    // What `checkpoint` says must fit to the base slot, whatever is left of both its slots.
+    // What `checkpoint` says must fit to the replay slot, whatever is left of both its slots.
     CrashHere(*disk, operation, possible, operation.name == "checkpoint" ? 6 * ways : ways, seed);
   });
   MustBackUp(*possible.worlds.back(), disk.get());

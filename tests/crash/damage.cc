@@ -105,7 +105,7 @@ std::vector<History> HistoriesOf(const World& start, uint64_t entries) {
   add("killed before it published", [&](World* world) {
     const ActorPtr actor = world->Open();
     grow(world, actor.get());
-    world->AdvanceBase(actor.get());
+    world->AdvanceReplayPoint(actor.get());
     *world->clock() += 5;
     world->Commit(actor.get(), MakeEntries(7, 20));
     world->Commit(actor.get(), MakeEntries(8, 300));
@@ -127,7 +127,7 @@ std::vector<History> HistoriesOf(const World& start, uint64_t entries) {
     add("power cut", [&](World* world) {
       const ActorPtr actor = world->Open();
       grow(world, actor.get());
-      if (seed % 2 == 0) world->AdvanceBase(actor.get());
+      if (seed % 2 == 0) world->AdvanceReplayPoint(actor.get());
       world->Commit(actor.get(), MakeEntries(seed, 30));
       if (seed == 3) world->Publish(actor.get());
       world->CutPower(seed);

@@ -43,7 +43,7 @@ class FaultyLife {
     for (const uint64_t count : batches_) {
       Do([&](Actor* actor) { world_->Commit(actor, MakeEntries(seed, count)); });
       if (seed % 3 != 0) Do([&](Actor* actor) { world_->Publish(actor); });
-      if (seed % 4 == 0) Do([&](Actor* actor) { world_->AdvanceBase(actor); });
+      if (seed % 4 == 0) Do([&](Actor* actor) { world_->AdvanceReplayPoint(actor); });
       *world_->clock() += 1;
       if (seed == 6) Do([&](Actor* actor) { world_->Close(actor); });
       if (seed == 6) actor_.reset();
@@ -57,7 +57,7 @@ class FaultyLife {
     actor_.reset();
     if (cut) world_->CutPower(seed);
     Do([&](Actor* actor) { world_->Publish(actor); });
-    Do([&](Actor* actor) { world_->AdvanceBase(actor); });
+    Do([&](Actor* actor) { world_->AdvanceReplayPoint(actor); });
     world_->CheckFiles();
     Do([&](Actor* actor) { world_->Commit(actor, MakeEntries(seed, 3)); });
     Do([&](Actor* actor) { world_->Publish(actor); });
@@ -260,7 +260,7 @@ void FillTheDisk(const Filling& filling) {
       world->Publish(actor.get());
       ASSERT_FALSE(world->error()) << world->error()->message;
       ASSERT_EQ(world->visible(), world->acknowledged());
-      if (seed % 8 == 0) world->AdvanceBase(actor.get());
+      if (seed % 8 == 0) world->AdvanceReplayPoint(actor.get());
       ASSERT_FALSE(world->error()) << world->error()->message;
     }
     world->CheckFiles();

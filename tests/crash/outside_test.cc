@@ -143,7 +143,7 @@ TEST(OutsideTest, EveryOperationOfALongCommit) {
         if (way >= kCuts && other != nullptr) {  // One that had it open goes on.
           crashed->Commit(other.get(), MakeEntries(way, 2));
           crashed->Commit(other.get(), LongBatch(way));
-          crashed->AdvanceBase(other.get());
+          crashed->AdvanceReplayPoint(other.get());
           crashed->Publish(other.get());
           crashed->CheckFiles();
         }
@@ -184,7 +184,7 @@ TEST(OutsideTest, AFailedSyncThatNobodyWasToldOf) {
           actor.reset();
           // The other process may be told of it in its turn, and then stops.
           if (others) crashed->Commit(other.get(), MakeEntries(seed, 2));
-          if (!crashed->error()) crashed->AdvanceBase(other.get());
+          if (!crashed->error()) crashed->AdvanceReplayPoint(other.get());
           if (!crashed->error()) crashed->Publish(other.get());
           if (!crashed->error()) ++went_on;
           crashed->AllowErrors(false);
@@ -204,8 +204,8 @@ TEST(OutsideTest, AFailedSyncThatNobodyWasToldOf) {
   }
 }
 
-// The same, while another process advances the base: before it opens what it is going to sync, and
-// so will not be told.
+// The same, while another process advances the replay point: before it opens what it is going to
+// sync, and so will not be told.
 TEST(OutsideTest, AFailedSyncWhileTheBaseIsAdvanced) {
   // A segment that the other process has never opened.
   const auto world = WorldOf(65536);
@@ -235,7 +235,7 @@ TEST(OutsideTest, AFailedSyncWhileTheBaseIsAdvanced) {
       disk->CrashAt(0);
       disk->FailNone();
     });
-    crashed->AdvanceBase(two.other.get());
+    crashed->AdvanceReplayPoint(two.other.get());
     disk->Observe(nullptr);
     EXPECT_TRUE(is_dead);
     crashed->Publish(two.other.get());

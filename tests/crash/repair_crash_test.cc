@@ -113,12 +113,13 @@ class RepairCrashTest : public testing::Test {
     return states;
   }
 
-  // So many that no file is within the block of it that the base keeps, which recovery puts back.
+  // So many that no file is within the block of it that the replay point keeps, which recovery puts
+  // back.
   static constexpr uint64_t kManyEntries = 8500;
   static constexpr uint64_t kCuts = 4;  // of the power, at each operation
 
-  // A store that has lost so many rows of `times`, some of them no block has: the base gets another
-  // one.
+  // A store that has lost so many rows of `times`, some of them no block has: the replay point gets
+  // another one.
   static std::unique_ptr<World> WithoutTimes(const std::function<void(SimDisk*)>& prepare) {
     auto world = World::Create(prepare);
     {
@@ -149,7 +150,7 @@ class RepairCrashTest : public testing::Test {
         world->Publish(actor.get());
         world->CheckAudit();
         world->Commit(actor.get(), MakeEntries(1, 1));
-        world->AdvanceBase(actor.get());
+        world->AdvanceReplayPoint(actor.get());
         world->Publish(actor.get());
         world->CheckAudit();
       }

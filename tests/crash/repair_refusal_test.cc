@@ -200,27 +200,28 @@ TEST_F(RepairRefusalTest, WhatAnOpeningWouldRefuse) {
 // A checksum that is right does not say that the content is possible.
 TEST_F(RepairRefusalTest, ABaseThatNobodyWrote) {
   const auto start = OldWorld();
-  const std::vector<std::function<void(Base*)>> changes = {
-      [](Base* base) {
-        for (Block& block : base->blocks) {
+  const std::vector<std::function<void(ReplayPoint*)>> changes = {
+      [](ReplayPoint* replay_point) {
+        for (Block& block : replay_point->blocks) {
           if (block.name == kTimesName) block.bytes = "x";
         }
       },
-      [](Base* base) {
-        std::erase_if(base->blocks, [](const Block& block) { return block.name == kTimesName; });
+      [](ReplayPoint* replay_point) {
+        std::erase_if(replay_point->blocks,
+                      [](const Block& block) { return block.name == kTimesName; });
       },
-      [](Base* base) { base->state.end.time_rows = uint64_t{1} << 60; },
+      [](ReplayPoint* replay_point) { replay_point->state.end.time_rows = uint64_t{1} << 60; },
   };
   for (const auto& change : changes) {
     const auto world = start->Clone();
     for (uint64_t slot = 0; slot < 2; ++slot) {
-      std::optional<Base> base = DecodeBase(
-          world->disk()->Cached("journal").substr(slot * kBaseSlotLength, kBaseSlotLength));
-      if (!base) continue;
-      change(&*base);
-      std::string bytes = EncodeBase(*base);
-      bytes.resize(kBaseSlotLength);
-      world->disk()->Rot("journal", slot * kBaseSlotLength, bytes);
+      std::optional<ReplayPoint> replay_point = DecodeReplayPoint(
+          world->disk()->Cached("journal").substr(slot * kReplaySlotLength, kReplaySlotLength));
+      if (!replay_point) continue;
+      change(&*replay_point);
+      std::string bytes = EncodeReplayPoint(*replay_point);
+      bytes.resize(kReplaySlotLength);
+      world->disk()->Rot("journal", slot * kReplaySlotLength, bytes);
     }
     Remove(world->disk(), "hashes/1");
     world->Reboot();

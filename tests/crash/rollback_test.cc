@@ -85,29 +85,28 @@ struct Case {
   End old_end = End::kLive;
   End new_end = End::kLive;
   bool boots_between = false;
-  bool advances_base = false;
+  bool advances = false;
   uint64_t commits = 3;  // between the two moments
   std::string Name() const {
     return "size " + std::to_string(size) + ", content " +
            std::to_string(static_cast<int>(content)) + ", ends " +
            std::to_string(static_cast<int>(old_end)) + " and " +
            std::to_string(static_cast<int>(new_end)) + (boots_between ? ", boots between" : "") +
-           (advances_base ? ", advances the base" : "") + ", " + std::to_string(commits) +
-           " commits";
+           (advances ? ", advances the base" : "") + ", " + std::to_string(commits) + " commits";
   }
 };
 
 class RollbackTest : public testing::Test {
  protected:
   // A part of a life, which ends so.
-  static void Live(World* world, End end, Content content, uint64_t seed, bool advances_base,
+  static void Live(World* world, End end, Content content, uint64_t seed, bool advances,
                    uint64_t commits) {
     ActorPtr actor = world->Open(false);
     for (uint64_t i = 0; i < commits; ++i) {
       *world->clock() += 1;
       world->Commit(actor.get(), Entries(content, seed + i));
       if (end != End::kUnpublished || i == 0) world->Publish(actor.get());
-      if (advances_base && i == 1) world->AdvanceBase(actor.get());
+      if (advances && i == 1) world->AdvanceReplayPoint(actor.get());
     }
     if (end == End::kClosed) {
       world->Publish(actor.get());
@@ -115,7 +114,7 @@ class RollbackTest : public testing::Test {
     }
     if (end != End::kKilledInCommit && end != End::kKilledBeforeRecord) return;
     SimDisk* const disk = world->disk();
-    // The head says that a commit is under way; and, or not, that its record is durable.
+    // The writer state says that a commit is under way; and, or not, that its record is durable.
     disk->CrashAt(disk->operations() + (end == End::kKilledBeforeRecord ? 2 : 4 + seed % 8));
     try {
       world->Commit(actor.get(), Entries(content, seed + 3));
@@ -123,8 +122,8 @@ class RollbackTest : public testing::Test {
     }
     disk->CrashAt(0);
     if (end != End::kKilledBeforeRecord) return;
-    const std::optional<Head> head = DecodeHead(disk->Cached("lock"));
-    ASSERT_TRUE(head && head->state == HeadState::kCommitting);
+    const std::optional<WriterState> head = DecodeWriterState(disk->Cached("lock"));
+    ASSERT_TRUE(head && head->phase == WriterPhase::kCommitting);
     ASSERT_EQ(head->durable_sequence, head->log.position.sequence);
   }
 
@@ -143,7 +142,7 @@ class RollbackTest : public testing::Test {
     static_cast<void>(recovered->Open(false));
     const Files mended = FilesOf(*recovered->disk());
     if (test.boots_between) world->Reboot();
-    Live(world.get(), test.new_end, test.content, 20, test.advances_base, test.commits);
+    Live(world.get(), test.new_end, test.content, 20, test.advances, test.commits);
     const Files newer = FilesOf(*world->disk());
     new_note_ = Newest(world->disk());
     std::vector<std::string> differ;
@@ -168,7 +167,7 @@ class RollbackTest : public testing::Test {
         if (boots_after) mixed->Reboot();
         SCOPED_TRACE("put back:" + names + (boots_after ? ", then it boots" : ""));
         CheckState(*mixed);
-        // In one boot a head that is older than all the rest is told from the rest.
+        // In one boot a writer state that is older than all the rest is told from the rest.
         if (names == " lock" && test.commits != 0 && !test.boots_between && !boots_after) {
           EXPECT_FALSE(Opens(*mixed));
         }
@@ -323,20 +322,20 @@ class RollbackTest : public testing::Test {
 };
 
 TEST_F(RollbackTest, EverySubsetOfTheFiles) {
-  bool advances_base = false;
+  bool advances = false;
   for (const End old_end : kEnds) {
     for (const End new_end : kEnds) {
       for (const bool boots_between : {false, true}) {
-        advances_base = !advances_base;
+        advances = !advances;
         Check({.size = 100,
                .content = Content::kText,
                .old_end = old_end,
                .new_end = new_end,
                .boots_between = boots_between,
-               .advances_base = advances_base});
+               .advances = advances});
         if (HasFailure()) return;
       }
-      advances_base = !advances_base;
+      advances = !advances;
     }
   }
 }
@@ -350,7 +349,7 @@ TEST_F(RollbackTest, EverySubsetOfTheFilesOfTheClosing) {
 }
 
 // A copy that was begun while the log was still being closed, put back: the journal is of before
-// the last base slot, the head of after it. The entries are whole, and it opens.
+// the last replay slot, the writer state of after it. The entries are whole, and it opens.
 TEST_F(RollbackTest, JournalOfBeforeTheClosing) {
   const auto world = World::Create(WorldOptions{.gap_limit = kNoGapLimit});
   ActorPtr actor = world->Open(false);
@@ -395,7 +394,7 @@ TEST_F(RollbackTest, JournalUnderALivingProcess) {
     }
     disk->CrashAt(0);
     other.reset();
-    if (DecodeHead(disk->Cached("lock"))->state != HeadState::kCommitting) continue;
+    if (DecodeWriterState(disk->Cached("lock"))->phase != WriterPhase::kCommitting) continue;
     ++died_in_commit;
     Put(disk, "journal", journal);
     Batch batch;

@@ -61,9 +61,10 @@ TEST_F(RotTest, JournalAndLockOfALiveStore) {
   const Sound sound(std::move(live));
   const std::string& journal = sound.files().at("journal");
   std::vector<std::pair<uint64_t, uint64_t>> records;  // in bytes, without their padding
-  const Base base = *DecodeBase(journal.substr(0, kBaseSlotLength));
+  const ReplayPoint replay_point = *DecodeReplayPoint(journal.substr(0, kReplaySlotLength));
   for (uint64_t at = kRecordsStart; at < journal.size(); at += kJournalBlock) {
-    const auto header = DecodeRecordHeader(base.key, journal.substr(at), base.journal_length);
+    const auto header =
+        DecodeRecordHeader(replay_point.key, journal.substr(at), replay_point.journal_length);
     if (!header || header->start_size < 2 * kOldSize) continue;
     records.emplace_back(at, at + kRecordHeaderLength + header->frames_length);
   }
@@ -76,7 +77,7 @@ TEST_F(RotTest, JournalAndLockOfALiveStore) {
       Check(sound, Flip(sound, "journal", offset, AnyBit(), !cut), cut);
     }
   }
-  for (uint64_t offset = 0; offset < kMaxHeadLength; offset += offset < 500 ? 1 : 37) {
+  for (uint64_t offset = 0; offset < kWriterStateLength; offset += offset < 500 ? 1 : 37) {
     Check(sound, Flip(sound, "lock", offset, AnyBit(), true), false);
   }
 }

@@ -75,7 +75,7 @@ class Life {
       Append(random_.OneIn(6) ? 1 + random_.Below(150) : 1 + random_.Below(4));
       if (random_.OneIn(3)) *world_->clock() += ClockStep(&random_);
     }
-    world_->AdvanceBase(Turn());
+    world_->AdvanceReplayPoint(Turn());
     world_->Publish(Turn());
     // One process closes in good order, the other goes on.
     world_->Close(actors_[0].get());
@@ -149,7 +149,7 @@ class Life {
     if (random_.OneIn(5)) {
       turn_ = Turn();
       in_advance_ = true;
-      world_->AdvanceBase(turn_);
+      world_->AdvanceReplayPoint(turn_);
       in_advance_ = false;
       turn_ = nullptr;
     }
@@ -205,7 +205,7 @@ class History {
         world_->Close(actor);
         break;
       case 2:
-        world_->AdvanceBase(actor);
+        world_->AdvanceReplayPoint(actor);
         break;
       case 3:
         world_->Read(random_.Next(), 2);
@@ -235,7 +235,7 @@ class History {
     if (!random_.OneIn(4)) return;
     // Another may have died in a commit, with its record durable and the files not yet written:
     // only a step that takes the commit lock mends that.
-    world_->AdvanceBase(actor);
+    world_->AdvanceReplayPoint(actor);
     world_->Publish(actor);
     world_->CheckFiles();
   }

@@ -9,14 +9,15 @@
 //   init: first sync of the root   the second one is of the same names, and before `format`
 //   init: sync of entries/         it is empty; the first segment syncs it
 //   sync of entries/               both, that of a commit that creates a segment and that of the
-//                                  next base: either alone is enough, as recovery creates what is
-//                                  missing; left out are both
-//   base: head has the new base    only room: the next commit that needs some waits for ever
+//                                  next replay point: either alone is enough, as recovery creates
+//                                  what is missing; left out are both
+//   replay point: the state names it
+//                                  only room: the next commit that needs some waits for ever
 //   recovery: erasing a torn record, and the last sync of the journal, which is for that: a record
 //                                  is adopted only if its frames give its root, so what is left of
 //                                  one stays what it is until it is written over
-//   recovery: last sync of files   the head keeps the old base, so the next base syncs all of it
-//   recovery: sync of a record before the head says durable
+//   recovery: last sync of files   the writer state keeps the old one, so the next syncs all of it
+//   recovery: sync of a record before the state says durable
 //                                  the last sync of the journal does it too
 //   sync of hashes/2 and above     they get a first byte at 65,536 entries and more; the same code
 //                                  syncs them as hashes/0 and hashes/1
@@ -43,8 +44,8 @@ namespace tlogfs_test {
 namespace {
 
 using logcore::Code;
-using logcore::Head;
-using logcore::HeadState;
+using logcore::WriterPhase;
+using logcore::WriterState;
 
 constexpr uint64_t kMaxStates = 100'000;
 
@@ -60,24 +61,24 @@ struct Sabotage {
 
 // What a process is about, in its SimOperation::mark.
 enum Mark : uint64_t {
-  kOpened = 1,            // has written a head that is not recovery's own note
-  kInCommit = 2,          // its last head said so
-  kAdvancing = 4,         // the same
-  kComplete = 8,          // the same
-  kRecordRewritten = 16,  // by recovery, and not yet synced
-  kWroteLogFile = 32,     // once
-  kErasedBase = 128,      // recovery did, and has not yet synced it
-  kClosing = 64,          // its last checkpoint slot says that all is on the disk
-  kWroteOutside = 256,    // frames that no record holds, and has not yet synced them
+  kOpened = 1,               // has written a writer state that is not recovery's own note
+  kInCommit = 2,             // its last head said so
+  kAdvancing = 4,            // the same
+  kComplete = 8,             // the same
+  kRecordRewritten = 16,     // by recovery, and not yet synced
+  kWroteLogFile = 32,        // once
+  kErasedReplayPoint = 128,  // recovery did, and has not yet synced it
+  kClosing = 64,             // its last checkpoint slot says that all is on the disk
+  kWroteOutside = 256,       // frames that no record holds, and has not yet synced them
 };
 
 bool IsLogFile(std::string_view name) {
   return name.starts_with("entries/") || name.starts_with("hashes/") || name == "times";
 }
 
-std::optional<Head> HeadOf(const SimOperation& operation) {
+std::optional<WriterState> HeadOf(const SimOperation& operation) {
   if (operation.kind != SimKind::kWrite || operation.name != "lock") return std::nullopt;
-  return logcore::DecodeHead(operation.bytes);
+  return logcore::DecodeWriterState(operation.bytes);
 }
 
 // Whole blocks of frames, as only a long record leaves them out.
@@ -90,15 +91,15 @@ bool IsOutside(const SimOperation& operation) {
 bool Track(const SimOperation& operation) {
   uint64_t& mark = *operation.mark;
   const auto set = [&mark](Mark bit, bool on) { mark = on ? mark | bit : mark & ~uint64_t{bit}; };
-  if (const std::optional<Head> head = HeadOf(operation)) {
+  if (const std::optional<WriterState> head = HeadOf(operation)) {
     if (head->durable_sequence == head->log.position.sequence) set(kOpened, true);
-    set(kInCommit, head->state == HeadState::kCommitting);
+    set(kInCommit, head->phase == WriterPhase::kCommitting);
     set(kAdvancing, head->advancing);
     set(kComplete, head->complete);
   }
   const bool is_write = operation.kind == SimKind::kWrite;
   if (operation.name == "journal") {
-    set(kErasedBase, is_write && operation.offset < logcore::kRecordsStart);
+    set(kErasedReplayPoint, is_write && operation.offset < logcore::kRecordsStart);
     set(kRecordRewritten, is_write && operation.bytes.starts_with("tlog"));
   }
   if (is_write && operation.name == "checkpoint") {
@@ -129,7 +130,7 @@ SimDisk::Predicate Directory(const std::string& name) {
 template <typename Condition>
 SimDisk::Predicate HeadThat(const Condition& condition) {
   return [=](const SimOperation& operation) {
-    const std::optional<Head> head = HeadOf(operation);
+    const std::optional<WriterState> head = HeadOf(operation);
     return head && condition(*head);
   };
 }
@@ -172,7 +173,7 @@ SimDisk::Predicate Later(SimDisk::Predicate predicate) {
 
 SimDisk::Predicate Completing() {
   return And(And(Marked(kOpened), Marked(kComplete, false)),
-             HeadThat([](const Head& head) { return head.complete; }));
+             HeadThat([](const WriterState& head) { return head.complete; }));
 }
 
 std::vector<Sabotage> LeftOut() {
@@ -185,13 +186,13 @@ std::vector<Sabotage> LeftOut() {
       {"init: sync of checkpoint", And(Sync("checkpoint"), InInit)},
       {"init: syncs of the root directory", Directory("")},
       {"init: sync of directory hashes", Directory("hashes")},
-      {"commit: head says committing", HeadThat([](const Head& head) {
-         return head.state == HeadState::kCommitting &&
+      {"commit: head says committing", HeadThat([](const WriterState& head) {
+         return head.phase == WriterPhase::kCommitting &&
                 head.durable_sequence == head.log.position.sequence;
        })},
       {"commit: write of the record", Later(And(Write("journal"), InRing))},
       {"commit: sync of the record", Later(And(Sync("journal"), InRing))},
-      {"commit: head says durable", Later(HeadThat([](const Head& head) {
+      {"commit: head says durable", Later(HeadThat([](const WriterState& head) {
          return head.log.position.sequence < head.durable_sequence;
        }))},
       {"commit: write of the frames", Later(Write("entries/0"))},
@@ -202,12 +203,13 @@ std::vector<Sabotage> LeftOut() {
       {"commit: write of hashes/0", Later(Write("hashes/0"))},
       {"commit: write of hashes/1", Later(Write("hashes/1"))},
       {"commit: write of times", Later(Write("times"))},
-      {"commit: head says idle", And(Marked(kInCommit), HeadThat([](const Head& head) {
-                                       return head.state == HeadState::kIdle;
+      {"commit: head says idle", And(Marked(kInCommit), HeadThat([](const WriterState& head) {
+                                       return head.phase == WriterPhase::kIdle;
                                      }))},
       {"commit: sync of directory entries", Directory("entries"), 0, Where::kAtSegments},
       {"base: head says advancing",
-       And(Marked(kAdvancing, false), HeadThat([](const Head& head) { return head.advancing; }))},
+       And(Marked(kAdvancing, false),
+           HeadThat([](const WriterState& head) { return head.advancing; }))},
       {"base: sync of the frames", Later(Sync("entries/0"))},
       {"base: sync of the index", Later(Sync("entries/0.index"))},
       {"base: sync of hashes/0", Later(Sync("hashes/0"))},
@@ -225,7 +227,7 @@ std::vector<Sabotage> LeftOut() {
       {"after a close: sync of slot 1",
        And(And(AfterInit, Sync("checkpoint")), And(Slot(1), Marked(kClosing, false)))},
       {"recovery: erasing the other base", InRecovery(And(Write("journal"), InSlots))},
-      {"recovery: sync of that", InRecovery(And(Sync("journal"), Marked(kErasedBase)))},
+      {"recovery: sync of that", InRecovery(And(Sync("journal"), Marked(kErasedReplayPoint)))},
       {"recovery: rewriting the base's blocks",
        InRecovery(And(And(OfLogFile, Write("*")), AtBlock))},
       {"recovery: sync of those",
@@ -236,7 +238,7 @@ std::vector<Sabotage> LeftOut() {
       {"recovery: rewriting a record", InRecovery(And(Write("journal"), And(InRing, IsNotZeros)))},
       {"recovery: sync of a record",
        InRecovery(And(Sync("journal"), And(InRing, Marked(kRecordRewritten))))},
-      {"recovery: head says durable", InRecovery(HeadThat([](const Head& head) {
+      {"recovery: head says durable", InRecovery(HeadThat([](const WriterState& head) {
          return head.log.position.sequence < head.durable_sequence;
        })),
        0, Where::kRecoveredTwice},
@@ -248,12 +250,12 @@ std::vector<Sabotage> LeftOut() {
 
 // Each ordering: the first of two things happens only after the second.
 std::vector<Sabotage> TooLate() {
-  const auto committing = HeadThat([](const Head& head) {
-    return head.state == HeadState::kCommitting &&
+  const auto committing = HeadThat([](const WriterState& head) {
+    return head.phase == WriterPhase::kCommitting &&
            head.durable_sequence == head.log.position.sequence;
   });
-  const auto advancing =
-      And(Marked(kAdvancing, false), HeadThat([](const Head& head) { return head.advancing; }));
+  const auto advancing = And(Marked(kAdvancing, false),
+                             HeadThat([](const WriterState& head) { return head.advancing; }));
   return {
       {"late: head says committing, after the record", committing, 1},
       {"late: record, after its sync", Later(And(Write("journal"), InRing)), 1},
@@ -399,7 +401,7 @@ TEST(SabotageTest, TheRightEdgeIsLookedAt) {
     ActorPtr actor = world->Open();
     world->Commit(actor.get(), MakeEntries(1, 200));
     world->Publish(actor.get());
-    world->AdvanceBase(actor.get());
+    world->AdvanceReplayPoint(actor.get());
     world->Commit(actor.get(), MakeEntries(2, 1));
     if (then != Then::kPublish) actor.reset();
     if (then == Then::kCutAndOpen) world->CutPower(1);

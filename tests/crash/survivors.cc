@@ -9,8 +9,8 @@
 namespace tlogfs_test {
 namespace {
 
-enum class Deed { kCommit, kPublish, kAdvanceBase, kClose, kOpen };
-constexpr Deed kDeeds[] = {Deed::kCommit, Deed::kPublish, Deed::kAdvanceBase, Deed::kClose,
+enum class Deed { kCommit, kPublish, kAdvanceReplayPoint, kClose, kOpen };
+constexpr Deed kDeeds[] = {Deed::kCommit, Deed::kPublish, Deed::kAdvanceReplayPoint, Deed::kClose,
                            Deed::kOpen};
 
 // Three live stores, one of which dies at operation `number` of its deed.
@@ -56,8 +56,8 @@ class Survivors {
         return world_->Commit(actor.get(), MakeEntries(random_.Below(8), 1 + random_.Below(4)));
       case Deed::kPublish:
         return world_->Publish(actor.get());
-      case Deed::kAdvanceBase:
-        return world_->AdvanceBase(actor.get());
+      case Deed::kAdvanceReplayPoint:
+        return world_->AdvanceReplayPoint(actor.get());
       case Deed::kClose:
         return world_->Close(actor.get());
       case Deed::kOpen:

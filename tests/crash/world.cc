@@ -124,12 +124,12 @@ ActorPtr World::Open() {
   return Open(openings_++ % 2 == 0);
 }
 
-ActorPtr World::Open(bool outside) {
+ActorPtr World::Open(bool direct) {
   Step("open");
   auto actor = std::make_unique<Actor>();
   actor->process = disk_->NewProcess();
   StoreOptions options = Options();
-  if (outside) options.outside_length = 1;
+  if (direct) options.direct_length = 1;
   auto store = StoreWriter::Open(actor->process.get(), options);
   if (!store.has_value()) {
     Failed("open", store.error());
@@ -226,7 +226,7 @@ void World::Observe(const std::string& step, const logcore::Published& published
   visible_ = size;
 }
 
-void World::AdvanceBase(Actor* actor) {
+void World::AdvanceReplayPoint(Actor* actor) {
   Step("advance base");
   const auto status = actor->store->AdvanceReplayPointToEnd();
   if (!status.has_value()) Failed("advance base", status.error());

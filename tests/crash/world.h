@@ -79,14 +79,14 @@ class World {
   ActorPtr Open();
   // The same. `outside`: whole blocks of any batch's frames are written outside of its record; else
   // those of batches from 8 KiB on.
-  ActorPtr Open(bool outside);
+  ActorPtr Open(bool direct);
   void Commit(Actor* actor, const std::vector<std::string>& entries);
   // The same; in the midst of it `next` is prepared, for a CommitNext that may come or not.
   void CommitAndPrepare(Actor* actor, const std::vector<std::string>& entries,
                         const std::vector<std::string>& next);
   void CommitNext(Actor* actor);
   void Publish(Actor* actor);
-  void AdvanceBase(Actor* actor);
+  void AdvanceReplayPoint(Actor* actor);
   void Close(Actor* actor);
   // A reader comes by: opens the store read-only, looks at what is published, reads some entries.
   void Read(uint64_t seed, int entries);

@@ -1,4 +1,4 @@
-// logcore/posix/files/journal.h: record headers, base slots and heads print as they were. Their
+// logcore/posix/files/journal.h: record headers, replay slots and heads print as they were. Their
 // checksums are computed here, over what the input says, since no fuzzer guesses one; and one that
 // is wrong is always noticed.
 //
@@ -41,36 +41,36 @@ void ReadRecord(std::string_view body) {
 }
 
 // Where a record would go lies in the journal, behind the slots.
-void Place(const Base& base) {
-  const JournalPosition& tail = base.state.position;
+void Place(const ReplayPoint& replay_point) {
+  const JournalPosition& tail = replay_point.state.position;
   const JournalPosition older{tail.sequence - 1, kRecordsStart};
   for (const JournalPosition& from : {tail, older}) {
-    for (const uint64_t length : {kJournalBlock, base.journal_length - kRecordsStart}) {
-      const auto place = PlaceRecord(from, tail, length, base.journal_length);
-      if (place) CHECK(kRecordsStart <= *place && *place + length <= base.journal_length);
+    for (const uint64_t length : {kJournalBlock, replay_point.journal_length - kRecordsStart}) {
+      const auto place = PlaceRecord(from, tail, length, replay_point.journal_length);
+      if (place) CHECK(kRecordsStart <= *place && *place + length <= replay_point.journal_length);
     }
   }
 }
 
-void ReadBase(std::string_view body) {
-  DecodeBase(body);
-  const std::string slot = WithChecksum(body.substr(0, kBaseSlotLength - kHashLength - 1));
-  CHECK(!DecodeBase(Spoiled(slot)));
-  const std::optional<Base> base = DecodeBase(slot);
-  if (!base) return;
-  CHECK(EncodeBase(*base) == slot);
-  CHECK(DecodeBase(slot + '\0') == base && !DecodeBase(slot + '\1'));
-  Place(*base);
+void ReadReplayPoint(std::string_view body) {
+  DecodeReplayPoint(body);
+  const std::string slot = WithChecksum(body.substr(0, kReplaySlotLength - kHashLength - 1));
+  CHECK(!DecodeReplayPoint(Spoiled(slot)));
+  const std::optional<ReplayPoint> replay_point = DecodeReplayPoint(slot);
+  if (!replay_point) return;
+  CHECK(EncodeReplayPoint(*replay_point) == slot);
+  CHECK(DecodeReplayPoint(slot + '\0') == replay_point && !DecodeReplayPoint(slot + '\1'));
+  Place(*replay_point);
 }
 
-void ReadHead(std::string_view body) {
-  DecodeHead(body);
-  const std::string bytes = WithChecksum(body.substr(0, kMaxHeadLength - kHashLength));
-  const std::optional<Head> head = DecodeHead(bytes);
+void ReadWriterState(std::string_view body) {
+  DecodeWriterState(body);
+  const std::string bytes = WithChecksum(body.substr(0, kWriterStateLength - kHashLength));
+  const std::optional<WriterState> head = DecodeWriterState(bytes);
   if (!head) return;
-  const std::string printed = EncodeHead(*head);
+  const std::string printed = EncodeWriterState(*head);
   CHECK(bytes.starts_with(printed));  // An older, longer head may go on behind it.
-  CHECK(!DecodeHead(Spoiled(printed)));
+  CHECK(!DecodeWriterState(Spoiled(printed)));
 }
 
 }  // namespace
@@ -82,10 +82,10 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       ReadRecord(reader.rest());
       break;
     case 1:
-      ReadBase(reader.rest());
+      ReadReplayPoint(reader.rest());
       break;
     default:
-      ReadHead(reader.rest());
+      ReadWriterState(reader.rest());
   }
   return 0;
 }

@@ -214,21 +214,22 @@ Status SimDisk::NameAnew(SimProcess::State* process, SimKind kind, const std::st
   const std::lock_guard lock(mutex_);
   if (!verdict.error || verdict.outcome == Outcome::kHappened) {
     const std::string what = (is_link ? "link " : "rename ") + from;
-    std::string from_base, to_base;
-    Inode* const directory = FindParent(from, &from_base);
+    std::string from_replay_point, to_replay_point;
+    Inode* const directory = FindParent(from, &from_replay_point);
     const std::optional<uint64_t> inode = Find(from);
     if (directory == nullptr || !inode) return Fail(Code::kNotFound, what);
-    if (FindParent(to, &to_base) != directory) {
+    if (FindParent(to, &to_replay_point) != directory) {
       return Fail(Code::kInvalid, what + " to " + to + ": another directory");
     }
     if (is_link) {
-      if (directory->cache_names.count(to_base) != 0)
+      if (directory->cache_names.count(to_replay_point) != 0)
         return Fail(Code::kExists, what + " to " + to);
     } else {
-      directory->cache_names.erase(from_base);
+      directory->cache_names.erase(from_replay_point);
     }
-    directory->cache_names[to_base] = *inode;
-    directory->names.push_back({++time_, to_base, *inode, is_link ? "" : from_base});
+    directory->cache_names[to_replay_point] = *inode;
+    directory->names.push_back(
+        {++time_, to_replay_point, *inode, is_link ? "" : from_replay_point});
   }
   return verdict.End();
 }

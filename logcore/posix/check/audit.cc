@@ -199,12 +199,12 @@ class Auditor {
   }
 
   // The one that entry `first` lies in, whose frames begin at global offset `base`.
-  Status OpenSegment(uint64_t first, uint64_t base) {
+  Status OpenSegment(uint64_t first, uint64_t replay_point) {
     const uint64_t number = first / kSegmentEntries;
     segment_name_ = SegmentName(number);
-    segment_base_ = base;
+    segment_base_ = replay_point;
     window_.clear();
-    window_offset_ = base;
+    window_offset_ = replay_point;
     for (const auto& [file, name] : {std::pair{&segment_, segment_name_},
                                      std::pair{&segment_index_, SegmentIndexName(number)}}) {
       file->reset();

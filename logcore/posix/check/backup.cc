@@ -100,11 +100,11 @@ Status CheckPrefix(const Snapshot& snapshot, const LogState& older) {
 
 Result<BackupState> ReadOlder(Disk* dest, const Snapshot& snapshot) {
   ASSIGN_OR_RETURN(BackupState state, Of(kTheBackup, ReadBackup(dest)));
-  RETURN_IF_ERROR(CheckPrefix(snapshot, state.base.state));
+  RETURN_IF_ERROR(CheckPrefix(snapshot, state.replay_point.state));
   if (!state.is_complete) return state;  // What it ends in may be torn.
   ASSIGN_OR_RETURN(const std::unique_ptr<LogFiles> files,
                    Of(kTheBackup, LogFiles::Open(dest, Access::kRead)));
-  RETURN_IF_ERROR(Of(kTheBackup, CheckBackupEnds(*files, state.base.state)));
+  RETURN_IF_ERROR(Of(kTheBackup, CheckBackupEnds(*files, state.replay_point.state)));
   return state;
 }
 
@@ -116,10 +116,10 @@ Result<uint64_t> JournalLength(Disk* source) {
     if (code == Code::kDenied || code == Code::kNotFound) return kDefaultJournalLength;
     return tl::unexpected<Error>(journal.error());
   }
-  const Result<Base> base = ReadBase(**journal, std::nullopt);
-  if (base.has_value()) return base->journal_length;
-  if (base.error().code == Code::kCorrupt) return kDefaultJournalLength;
-  return tl::unexpected<Error>(base.error());
+  const Result<ReplayPoint> replay_point = ReadReplayPoint(**journal, std::nullopt);
+  if (replay_point.has_value()) return replay_point->journal_length;
+  if (replay_point.error().code == Code::kCorrupt) return kDefaultJournalLength;
+  return tl::unexpected<Error>(replay_point.error());
 }
 
 // ---- Copying
@@ -319,13 +319,13 @@ Result<std::optional<Error>> CopyKey(Result<SignerKey> key, Disk* dest, const St
   return std::optional<Error>();
 }
 
-// The base of `dest`: that of the older backup, or of an empty log.
-Result<Base> Begin(Disk* source, const StoreConfig& config, const Snapshot& snapshot, Disk* dest,
-                   Destination destination) {
+// The replay point of `dest`: that of the older backup, or of an empty log.
+Result<ReplayPoint> Begin(Disk* source, const StoreConfig& config, const Snapshot& snapshot,
+                          Disk* dest, Destination destination) {
   if (destination == Destination::kOlder) {
     ASSIGN_OR_RETURN(BackupState older, ReadOlder(dest, snapshot));
     if (!older.is_complete) RETURN_IF_ERROR(Of(kTheBackup, SettleBackup(dest)));
-    return std::move(older.base);
+    return std::move(older.replay_point);
   }
   ASSIGN_OR_RETURN(const uint64_t journal_length, Of(kTheStore, JournalLength(source)));
   if (destination == Destination::kNew) {
@@ -333,34 +333,35 @@ Result<Base> Begin(Disk* source, const StoreConfig& config, const Snapshot& snap
     RETURN_IF_ERROR(Of(kTheBackup, WriteStoreConfig(dest, homeless)));
   }
   RETURN_IF_ERROR(Of(kTheBackup, CreateBackupFiles(dest, journal_length)));
-  return Base{.key = HashFromBytes(dest->RandomBytes(kHashLength)),
-              .journal_length = journal_length,
-              .state = {},
-              .blocks = {}};
+  return ReplayPoint{.key = HashFromBytes(dest->RandomBytes(kHashLength)),
+                     .journal_length = journal_length,
+                     .state = {},
+                     .blocks = {}};
 }
 
 // Steps 1 to 4 of backup.h.
 Status CopyNew(Disk* source, const std::shared_ptr<const Snapshot>& snapshot, Disk* dest,
-               bool has_older, Base base,
+               bool has_older, ReplayPoint replay_point,
                const std::function<void(uint64_t done, uint64_t total)>& progress) {
-  const LogState older = base.state;
+  const LogState older = replay_point.state;
   Copy copy(source, snapshot, dest, older);
   RETURN_IF_ERROR(copy.CopyBlocks(progress));
   if (has_older) RETURN_IF_ERROR(Of(kTheBackup, MarkBackupUnfinished(dest)));
-  ASSIGN_OR_RETURN(base.state, copy.Join());
+  ASSIGN_OR_RETURN(replay_point.state, copy.Join());
   ASSIGN_OR_RETURN(const std::unique_ptr<LogFiles> files,
                    Of(kTheBackup, LogFiles::Open(dest, Access::kRead)));
-  RETURN_IF_ERROR(Of(kTheBackup, CheckBackupEnds(*files, base.state)));
-  ASSIGN_OR_RETURN(base.blocks, Of(kTheBackup, files->PartialBlocks(base.state.end)));
-  return Of(kTheBackup, WriteBackupBase(dest, base));
+  RETURN_IF_ERROR(Of(kTheBackup, CheckBackupEnds(*files, replay_point.state)));
+  ASSIGN_OR_RETURN(replay_point.blocks,
+                   Of(kTheBackup, files->PartialBlocks(replay_point.state.end)));
+  return Of(kTheBackup, WriteBackupReplayPoint(dest, replay_point));
 }
 
-// Makes of `dest`, which has what `base` says, the backup of `snapshot`.
+// Makes of `dest`, which has what the replay point says, the backup of `snapshot`.
 Status Update(Disk* source, const std::shared_ptr<const Snapshot>& snapshot, Disk* dest,
-              bool has_older, const Base& base,
+              bool has_older, const ReplayPoint& replay_point,
               const std::function<void(uint64_t done, uint64_t total)>& progress) {
-  if (!has_older || base.state.end.size != snapshot->size()) {
-    RETURN_IF_ERROR(CopyNew(source, snapshot, dest, has_older, base, progress));
+  if (!has_older || replay_point.state.end.size != snapshot->size()) {
+    RETURN_IF_ERROR(CopyNew(source, snapshot, dest, has_older, replay_point, progress));
   }
   RETURN_IF_ERROR(Of(kTheBackup, MarkBackupComplete(dest, snapshot->published())));
   return Of(kTheBackup, has_older ? dest->SyncDirectory("") : WriteStoreFormat(dest));
@@ -382,16 +383,17 @@ Result<BackupReport> Backup(Disk* source, Disk* dest,
   ASSIGN_OR_RETURN(destination, Of(kTheBackup, Recognize(dest, store->config())));
   ASSIGN_OR_RETURN(snapshot, Of(kTheStore, store->Latest()));
 
-  ASSIGN_OR_RETURN(const Base base, Begin(source, store->config(), *snapshot, dest, destination));
+  ASSIGN_OR_RETURN(const ReplayPoint replay_point,
+                   Begin(source, store->config(), *snapshot, dest, destination));
   BackupReport report;
   report.head = snapshot->published().head;
-  report.new_entries = report.head.size - base.state.end.size;
+  report.new_entries = report.head.size - replay_point.state.end.size;
   ASSIGN_OR_RETURN(report.no_key, CopyKey(std::move(key), dest, store->config()));
   const bool has_older = destination == Destination::kOlder;
-  const Status updated = Update(source, snapshot, dest, has_older, base, progress);
+  const Status updated = Update(source, snapshot, dest, has_older, replay_point, progress);
   if (updated.has_value()) return report;
   if (updated.error().code == Code::kNoSpace && has_older) {
-    static_cast<void>(RetractBackup(dest, base));  // The error is what is to be told.
+    static_cast<void>(RetractBackup(dest, replay_point));  // The error is what is to be told.
   }
   return tl::unexpected<Error>(updated.error());
 }

@@ -8,8 +8,8 @@
 //
 //   1. the new bytes -> the files, after the block that the older backup ends in; synced
 //   2. checkpoint := unfinished, both slots, each synced
-//   3. what comes into that block; synced. The base slot keeps the old bytes
-//   4. the other base slot := the new end; synced
+//   3. what comes into that block; synced. The replay slot keeps the old bytes
+//   4. the other replay slot := the new end; synced
 //   5. checkpoint := the new one, complete, as in 2
 //
 // Between 2 and 5 a power cut may leave a backup that readers refuse (kBusy) until the next run, or

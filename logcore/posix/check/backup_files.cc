@@ -40,7 +40,7 @@ Result<std::unique_ptr<BackupLock>> BackupLock::Take(Disk* disk) {
 Result<BackupState> ReadBackup(Disk* disk) {
   BackupState state;
   ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk->Open("journal", Access::kRead));
-  ASSIGN_OR_RETURN(state.base, ReadBase(*journal, std::nullopt));
+  ASSIGN_OR_RETURN(state.replay_point, ReadReplayPoint(*journal, std::nullopt));
   ASSIGN_OR_RETURN(const std::unique_ptr<PublishedFile> published,
                    PublishedFile::Open(disk, Access::kRead));
   RETURN_IF_ERROR(published->CheckLength());
@@ -49,7 +49,7 @@ Result<BackupState> ReadBackup(Disk* disk) {
     if (newest.error().code != Code::kCorrupt) return tl::unexpected<Error>(newest.error());
     return state;
   }
-  const TreeHead head = state.base.state.range.Head();
+  const TreeHead head = state.replay_point.state.range.Head();
   const TreeHead said = newest->published.head;
   state.is_published = head == said;
   state.is_complete = newest->boot_id == kCompleteBoot;
@@ -88,7 +88,7 @@ Status CreateBackupFiles(Disk* disk, uint64_t journal_length) {
   RETURN_IF_ERROR(WriteZeros(checkpoint.get(), 0, 2 * kPublishedSlotLength));
   RETURN_IF_ERROR(checkpoint->Sync());
   ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, disk->Open("lock", Access::kReadWrite));
-  RETURN_IF_ERROR(WriteZeros(lock.get(), 0, kMaxHeadLength));
+  RETURN_IF_ERROR(WriteZeros(lock.get(), 0, kWriterStateLength));
   RETURN_IF_ERROR(lock->Sync());
   for (const char* directory : {"entries", "hashes", ""}) {
     RETURN_IF_ERROR(disk->SyncDirectory(directory));
@@ -113,9 +113,9 @@ Status MarkBackupUnfinished(Disk* disk) {
   return published->WriteBoth(&*slot);
 }
 
-Status WriteBackupBase(Disk* disk, const Base& base) {
+Status WriteBackupReplayPoint(Disk* disk, const ReplayPoint& replay_point) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk->Open("journal", Access::kReadWrite));
-  return WriteBase(journal.get(), base, base.state.position.sequence - 1);
+  return WriteReplayPoint(journal.get(), replay_point, replay_point.state.position.sequence - 1);
 }
 
 // In both slots: if one is damaged, readers find the same backup by the other.
@@ -132,30 +132,30 @@ Status MarkBackupComplete(Disk* disk, Published published) {
   return file->WriteBoth(&slot);
 }
 
-// A base that is newer than what is published may be in the page cache alone, if its sync failed.
-// It is written again where it is: torn, it leaves the older one in the other slot.
+// A replay point that is newer than what is published may be in the page cache alone, if its sync
+// failed. It is written again where it is: torn, it leaves the older one in the other slot.
 Status SettleBackup(Disk* disk) {
   RETURN_IF_ERROR(MarkBackupUnfinished(disk));
   ASSIGN_OR_RETURN(BackupState state, ReadBackup(disk));
-  const LogState& log = state.base.state;
-  if (!state.is_published) RETURN_IF_ERROR(WriteBackupBase(disk, state.base));
+  const LogState& log = state.replay_point.state;
+  if (!state.is_published) RETURN_IF_ERROR(WriteBackupReplayPoint(disk, state.replay_point));
   ASSIGN_OR_RETURN(const std::unique_ptr<LogFiles> files, LogFiles::Open(disk, Access::kReadWrite));
   // Written even if they are right: they may be so in the page cache alone.
-  RETURN_IF_ERROR(files->WriteBlocks(state.base.blocks));
+  RETURN_IF_ERROR(files->WriteBlocks(state.replay_point.blocks));
   RETURN_IF_ERROR(files->CutAll(log.end));
   RETURN_IF_ERROR(CheckBackupEnds(*files, log));
   if (!state.is_published) return {};
   return MarkBackupComplete(disk, std::move(state.newest->published));
 }
 
-// The base of the new one may be there, even on the disk; but nobody knows of that before it is in
-// `checkpoint`.
-Status RetractBackup(Disk* disk, const Base& older) {
+// The replay point of the new one may be there, even on the disk; but nobody knows of that before
+// it is in `checkpoint`.
+Status RetractBackup(Disk* disk, const ReplayPoint& older) {
   ASSIGN_OR_RETURN(const BackupState state, ReadBackup(disk));
-  if (state.base != older && !state.is_published) {
+  if (state.replay_point != older && !state.is_published) {
     ASSIGN_OR_RETURN(const std::unique_ptr<File> journal,
                      disk->Open("journal", Access::kReadWrite));
-    RETURN_IF_ERROR(EraseOtherBase(journal.get(), older));
+    RETURN_IF_ERROR(EraseOtherReplayPoint(journal.get(), older));
   }
   return SettleBackup(disk);
 }
@@ -163,7 +163,7 @@ Status RetractBackup(Disk* disk, const Base& older) {
 Status PrepareAdoption(Disk* disk) {
   RETURN_IF_ERROR(SettleBackup(disk));
   ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk->Open("journal", Access::kReadWrite));
-  RETURN_IF_ERROR(EraseTornBase(journal.get()));
+  RETURN_IF_ERROR(EraseTornReplayPoint(journal.get()));
   return journal->Sync();
 }
 

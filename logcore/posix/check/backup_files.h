@@ -2,13 +2,13 @@
 // it but `tlogfs backup` (backup.h), until it is adopted. They differ from those of any store
 // (journal.h, published.h, log_files.h) in this:
 //
-//   journal     base slots that say how far the backup goes. There are no records, and there is no
-//               room for any but a hole in the file: an adoption fills it with zeros
+//   journal     replay slots that say how far the backup goes. There are no records, and
+//               no room for any but a hole in the file: an adoption fills it with zeros
 //   lock        zeros: nobody ever committed anything here
 //   checkpoint  the boot id is that of a run that is in the midst of writing what the older backup
 //               ends in; or it is zero, and all that the slot covers is on the disk
 //               only the newer slot counts; the other one may be torn
-//   others      may go on after the end that the base slot says: what a run has left that did not
+//   others      may go on after the end that the replay slot says: what a run has left that did not
 //               finish. The next one writes over it, an adoption cuts it off, and readers do not
 //               look
 //
@@ -50,11 +50,12 @@ class BackupLock {
 
 // How far a backup goes.
 struct BackupState {
-  Base base;
+  ReplayPoint replay_point;
   std::optional<PublishedFile::Slot> newest;  // None: power cuts, one after the other, tore both.
   // False: a run was cut short, and a power cut may have torn what the log ends in.
   bool is_complete = false;
-  // False: readers are not told of all of it yet, and the base may be in the page cache alone.
+  // False: readers are not told of all of it yet, and the replay point may be in the page cache
+  // alone.
   bool is_published = false;
 };
 Result<BackupState> ReadBackup(Disk* disk);
@@ -65,20 +66,20 @@ Status CheckBackupEnds(const LogFiles& files, const LogState& state);
 // The rest are for the holder of the BackupLock, and durable when they return.
 
 // Writes the files of an empty log, over what a first run has left that was cut short. There is no
-// base yet, and nothing published.
+// replay point yet, and nothing published.
 Status CreateBackupFiles(Disk* disk, uint64_t journal_length);
 // To be called before anything is written into a block that the backup's files end in.
 Status MarkBackupUnfinished(Disk* disk);
-// Says that the backup goes as far as `base`, which follows the older backup's: that one stays in
-// the other slot.
-Status WriteBackupBase(Disk* disk, const Base& base);
+// Says that the backup goes as far as the replay point, which follows the older backup's: that one
+// stays in the other slot.
+Status WriteBackupReplayPoint(Disk* disk, const ReplayPoint& replay_point);
 // Says that all of it is there.
 Status MarkBackupComplete(Disk* disk, Published published);
 // After a run that was cut short: brings back what the files ended in, and cuts off the rest.
 Status SettleBackup(Disk* disk);
 // After a run into the backup of `older` that found no room: brings that back, and gives back what
 // the new one took. If readers may have seen the new one, that is what it settles.
-Status RetractBackup(Disk* disk, const Base& older);
+Status RetractBackup(Disk* disk, const ReplayPoint& older);
 // Makes of a backup what is a store in all but its home, and the room of its journal.
 Status PrepareAdoption(Disk* disk);
 // Fills the journal's hole with zeros, which changes no byte that anybody reads.

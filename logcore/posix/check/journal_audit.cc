@@ -17,15 +17,15 @@ namespace {
 
 constexpr int kAttempts = 20;
 
-Status CheckBaseSlots(const File& journal) {
+Status CheckReplaySlots(const File& journal) {
   for (uint64_t i = 0; i < 2; ++i) {
-    ASSIGN_OR_RETURN(const std::string slot, ReadBaseSlot(journal, i));
-    if (slot == std::string(kBaseSlotLength, '\0')) continue;
-    const std::optional<Base> base = DecodeBase(slot);
-    std::string expected = base ? EncodeBase(*base) : "";
-    expected.resize(kBaseSlotLength, '\0');
+    ASSIGN_OR_RETURN(const std::string slot, ReadReplaySlot(journal, i));
+    if (slot == std::string(kReplaySlotLength, '\0')) continue;
+    const std::optional<ReplayPoint> replay_point = DecodeReplayPoint(slot);
+    std::string expected = replay_point ? EncodeReplayPoint(*replay_point) : "";
+    expected.resize(kReplaySlotLength, '\0');
     if (slot != expected) {
-      return Fail(Code::kCorrupt, "journal at byte " + std::to_string(i * kBaseSlotLength) +
+      return Fail(Code::kCorrupt, "journal at byte " + std::to_string(i * kReplaySlotLength) +
                                       ": base slot " + std::to_string(i) + " is not valid");
     }
   }
@@ -36,9 +36,9 @@ Status CheckBaseSlots(const File& journal) {
 Status FollowJournal(const File& journal, const LogFiles& files, const JournalAuditOptions& options,
                      LogState* state) {
   const TreeHead& published = options.published;
-  ASSIGN_OR_RETURN(const Base base, ReadBase(journal, std::nullopt));
-  const JournalReader reader(&journal, &files, base);
-  *state = base.state;
+  ASSIGN_OR_RETURN(const ReplayPoint replay_point, ReadReplayPoint(journal, std::nullopt));
+  const JournalReader reader(&journal, &files, replay_point);
+  *state = replay_point.state;
   while (true) {
     ASSIGN_OR_RETURN(const std::optional<JournalRecord> record, reader.After(*state));
     if (!record) break;
@@ -59,22 +59,22 @@ Status FollowJournal(const File& journal, const LogFiles& files, const JournalAu
   return {};
 }
 
-// The head means something in the boot that wrote it. If that is this one, `checkpoint` may say
-// so, and then it must be there.
-Status CheckHead(const File& lock, const std::string& boot_id, const PublishedFile::Slot& slot,
-                 const LogState& state) {
-  std::optional<Head> head;
-  for (int i = 0; i < kAttempts && !head; ++i) {  // It may be being written.
-    ASSIGN_OR_RETURN(head, ReadHead(lock));
+// The writer state means something in the boot that wrote it. If that is this one, `checkpoint` may
+// say so, and then it must be there.
+Status CheckWriterState(const File& lock, const std::string& boot_id,
+                        const PublishedFile::Slot& slot, const LogState& state) {
+  std::optional<WriterState> writer;
+  for (int i = 0; i < kAttempts && !writer; ++i) {  // It may be being written.
+    ASSIGN_OR_RETURN(writer, ReadWriterState(lock));
   }
-  if (!head || head->boot_id != boot_id) {
+  if (!writer || writer->boot_id != boot_id) {
     if (slot.boot_id != boot_id) return {};
-    return Fail(Code::kCorrupt, head ? "lock: its head is of another boot, but the log was "
-                                       "published in this one"
-                                     : "lock: its head is not valid");
+    return Fail(Code::kCorrupt, writer ? "lock: its head is of another boot, but the log was "
+                                         "published in this one"
+                                       : "lock: its head is not valid");
   }
-  if (head->state != HeadState::kIdle || head->log.position == state.position) return {};
-  const bool is_older = head->log.position.sequence < state.position.sequence;
+  if (writer->phase != WriterPhase::kIdle || writer->log.position == state.position) return {};
+  const bool is_older = writer->log.position.sequence < state.position.sequence;
   return Fail(Code::kCorrupt, is_older ? "lock: its head is older than the journal"
                                        : "journal: ends before the head in lock");
 }
@@ -85,9 +85,9 @@ Result<bool> IsAtRest(Disk* disk, const JournalAuditOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<PublishedFile> checkpoint,
                    PublishedFile::Open(disk, Access::kRead));
   ASSIGN_OR_RETURN(const std::string boot_id, disk->BootId());
-  ASSIGN_OR_RETURN(const std::optional<Head> head, ReadHead(*lock));
-  if (options.is_at_home && head && head->boot_id == boot_id) {
-    return head->is_at_rest();
+  ASSIGN_OR_RETURN(const std::optional<WriterState> writer, ReadWriterState(*lock));
+  if (options.is_at_home && writer && writer->boot_id == boot_id) {
+    return writer->is_at_rest();
   }
   ASSIGN_OR_RETURN(const PublishedFile::Slot slot, checkpoint->Read());
   return slot.boot_id == kCompleteBoot || (options.is_at_home && slot.boot_id == boot_id);
@@ -125,17 +125,17 @@ Result<CommittedLog> CheckJournal(Disk* disk, const LogFiles& files,
                                   const JournalAuditOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk->Open("journal", Access::kRead));
   ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, disk->Open("lock", Access::kRead));
-  RETURN_IF_ERROR(CheckHeadLength(*lock));
+  RETURN_IF_ERROR(CheckWriterStateLength(*lock));
   ASSIGN_OR_RETURN(const std::unique_ptr<PublishedFile> checkpoint,
                    PublishedFile::Open(disk, Access::kRead));
   ASSIGN_OR_RETURN(const std::string boot_id, disk->BootId());
   LogState before;
-  std::optional<Head> first;
+  std::optional<WriterState> first;
   for (int i = 0; i < kAttempts; ++i) {
-    ASSIGN_OR_RETURN(const std::optional<Head> head, ReadHead(*lock));
-    if (i == 0) first = head;
+    ASSIGN_OR_RETURN(const std::optional<WriterState> writer, ReadWriterState(*lock));
+    if (i == 0) first = writer;
     LogState state;
-    Status status = options.is_backup ? Status() : CheckBaseSlots(*journal);
+    Status status = options.is_backup ? Status() : CheckReplaySlots(*journal);
     if (status.has_value()) status = FollowJournal(*journal, files, options, &state);
     if (status.has_value()) {
       status = options.is_backup ? files.CheckReach(state.end) : files.CheckLengths(state.end);
@@ -143,7 +143,8 @@ Result<CommittedLog> CheckJournal(Disk* disk, const LogFiles& files,
     if (status.has_value()) {
       ASSIGN_OR_RETURN(const PublishedFile::Slot slot, checkpoint->Read());
       status = CheckComplete(slot, state);
-      if (status.has_value() && !options.is_backup) status = CheckHead(*lock, boot_id, slot, state);
+      if (status.has_value() && !options.is_backup)
+        status = CheckWriterState(*lock, boot_id, slot, state);
     }
     if (status.has_value() && options.has_sound_entries) {
       Result<CommittedLog> log = RehearseOpening(disk, options);
@@ -154,14 +155,14 @@ Result<CommittedLog> CheckJournal(Disk* disk, const LogFiles& files,
     if (status.error().code != Code::kCorrupt) return tl::unexpected<Error>(status.error());
     // A record is in the journal before it is in the files, and stays there alone if its writer
     // dies: then the next writer mends it. It is damage only where nobody is, or was, at work.
-    ASSIGN_OR_RETURN(const std::optional<Head> head_after, ReadHead(*lock));
+    ASSIGN_OR_RETURN(const std::optional<WriterState> head_after, ReadWriterState(*lock));
     const bool is_at_rest =
-        head == head_after && (!head || head->boot_id != boot_id ||
-                               (head->state == HeadState::kIdle && !head->advancing));
+        writer == head_after && (!writer || writer->boot_id != boot_id ||
+                                 (writer->phase == WriterPhase::kIdle && !writer->advancing));
     if (is_at_rest && i != 0 && state == before) return tl::unexpected<Error>(status.error());
     before = state;
   }
-  ASSIGN_OR_RETURN(const std::optional<Head> last, ReadHead(*lock));
+  ASSIGN_OR_RETURN(const std::optional<WriterState> last, ReadWriterState(*lock));
   if (first != last) return CommittedLog();  // What is published was looked at.
   return Fail(Code::kBusy,
               "a commit is under way, or its writer died in it: try again, or mount it once for "

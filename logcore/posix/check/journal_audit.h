@@ -1,7 +1,7 @@
-// The audit (audit.h) of the writer's own files, `journal` and `lock` (journal.h): both base slots,
-// the chain from the base to beyond the published size; that the log's files, the checkpoint and
-// the head are of the same time, so that none of them was rolled back alone; and that the store
-// opens for appending, or the backup can be adopted: that is rehearsed.
+// The audit (audit.h) of the writer's own files, `journal` and `lock` (journal.h): both replay
+// slots, the chain from the replay point to beyond the published size; that the log's files, the
+// checkpoint and the writer state are of the same time, so that none of them was rolled back alone;
+// and that the store opens for appending, or the backup can be adopted: that is rehearsed.
 //
 // One thread. Tested by tests/logcore/posix/check/audit_test.cc and backup_audit_test.cc, and by
 // tests/crash/rot_test.cc and rollback_test.cc.
@@ -25,7 +25,7 @@ struct JournalAuditOptions {
   TreeHead published;
   bool has_sound_entries = true;  // Only then is the published root compared.
   bool is_at_home = true;         // If not, `lock` may be a copy of another moment.
-  // A backup (backup_files.h) has no head, its files may go on, and of its base slots only the
+  // A backup (backup_files.h) has no head, its files may go on, and of its replay slots only the
   // newest counts. What is rehearsed is its adoption.
   bool is_backup = false;
   uint64_t gap_limit = kNoGapLimit;

@@ -32,8 +32,8 @@ class Mender {
       : present_(present),
         evidence_(evidence),
         take_(take),
-        rows_(evidence.base.time_rows),
-        end_{rows_, {evidence.base.size, evidence.base.time + 1}} {}
+        rows_(evidence.replay_point.time_rows),
+        end_{rows_, {evidence.replay_point.size, evidence.replay_point.time + 1}} {}
 
   Result<MendedTimes> Run() {
     mended_.rows = rows_ + evidence_.newer.size();
@@ -51,7 +51,7 @@ class Mender {
   }
 
  private:
-  // The row, if it is known: the base's block, which nobody writes over, before the file.
+  // The row, if it is known: the replay point's block, which nobody writes over, before the file.
   Result<std::optional<TimeRow>> Find(uint64_t number) {
     if (const std::optional<TimeRow> row = FindInBlock(number)) return row;
     std::optional<TimeRow> none;
@@ -64,8 +64,8 @@ class Mender {
     const Known earlier = before_.value_or(Known{});
     if (number != 0 && !FitsBefore(earlier, known)) return none;
     if (!FitsBefore(known, NextInBlock(number))) return none;
-    // The second of the base's last row is known.
-    if (number + 1 == rows_ && row->second != evidence_.base.time) return none;
+    // The second of the replay point's last row is known.
+    if (number + 1 == rows_ && row->second != evidence_.replay_point.time) return none;
     return row;
   }
 
@@ -113,7 +113,7 @@ class Mender {
     const uint64_t to_next = next.number - number;
     const int64_t latest = next.row.second - static_cast<int64_t>(to_next);
     if (!before_) return {number, latest};
-    // The second of the base's last row is known.
+    // The second of the replay point's last row is known.
     const bool is_last = number + 1 == rows_;
     const int64_t earliest = before_->row.second + static_cast<int64_t>(number - before_->number);
     return {next.row.first - to_next, is_last ? latest : earliest};
@@ -127,7 +127,7 @@ class Mender {
   Status Flush() {
     if (piece_.empty()) return {};
     RETURN_IF_ERROR(take_(given_, piece_));
-    // Of the rows up to the base, those bytes that its block has.
+    // Of the rows up to the replay point, those bytes that its block has.
     const uint64_t begin = evidence_.block == nullptr ? ~uint64_t{0} : evidence_.block->offset;
     const uint64_t from = std::max(given_, begin);
     const uint64_t to = std::min(given_ + piece_.size(), rows_ * kTimeRowLength);
@@ -141,7 +141,7 @@ class Mender {
   const File* const present_;
   const TimesEvidence& evidence_;
   const std::function<Status(uint64_t offset, std::string_view bytes)>& take_;
-  const uint64_t rows_;  // up to the base
+  const uint64_t rows_;  // up to the replay point
   const Known end_;      // of them: no row begins there, or later
   MendedTimes mended_;
   std::optional<Known> before_;  // the newest row that is known

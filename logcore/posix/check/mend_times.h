@@ -1,9 +1,9 @@
 // MendTimes: the file `times` (time_rows.h), as whole as it can be made again. When entries were
 // integrated does not follow from them; what is known is
 //
-//   - rows that are whole, of the file and of the block of it that the newest base keeps;
-//   - from the journal's records, the rows since that base;
-//   - from the base: how many rows there were then, and the second of the last one.
+//   - rows that are whole, of the file and of the block of it that the newest replay point keeps;
+//   - from the journal's records, the rows since that one;
+//   - from the replay point: how many rows there were then, and the second of the last one.
 //
 // The number of rows must stay: the journal says where the next one goes. So each lost row becomes
 // another one, that lies between its neighbours. It begins as late and has as early a second as the
@@ -30,7 +30,7 @@
 namespace logcore {
 
 struct TimesEvidence {
-  LogEnd base;                 // where the log ended at the base
+  LogEnd replay_point;         // where the log ended at the replay point
   const Block* block;          // the block that it keeps of the file; null: it ends with a block
   std::vector<TimeRow> newer;  // since then
 };
@@ -38,7 +38,7 @@ struct TimesEvidence {
 struct MendedTimes {
   uint64_t rows = 0;
   uint64_t lost = 0;  // of them
-  std::string block;  // what the base must keep of the file now
+  std::string block;  // what the replay point must keep of the file now
 };
 
 // `present`: the file, or null. `take` gets the bytes of all rows, in order, in pieces.

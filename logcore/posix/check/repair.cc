@@ -118,11 +118,11 @@ class Repairer {
   Result<Rebuilt> RebuildAll(const TakeBytes& take) {
     const uint64_t size = evidence_.log.end.size;
     RebuildOptions options{.size = size,
-                           .stops = {evidence_.base.state.end.size},
+                           .stops = {evidence_.replay_point.state.end.size},
                            .kept = {},
                            .progress = options_.progress};
     // In this boot the files are what was written, and the block is older.
-    if (!evidence_.head) options.kept = evidence_.base.blocks;
+    if (!evidence_.writer) options.kept = evidence_.replay_point.blocks;
     if (evidence_.slot) options.stops.insert(evidence_.slot->published.head.size);
     if (evidence_.newest) options.stops.insert(evidence_.newest->head.size);
     std::erase_if(options.stops, [size](uint64_t stop) { return size < stop; });
@@ -135,7 +135,7 @@ class Repairer {
     if (!present.has_value() && !IsLost(present.error())) {
       return tl::unexpected<Error>(present.error());
     }
-    const TimesEvidence known{evidence_.base.state.end, evidence_.TimesBlock(),
+    const TimesEvidence known{evidence_.replay_point.state.end, evidence_.TimesBlock(),
                               evidence_.NewerTimes()};
     return MendTimes(present.has_value() ? present->get() : nullptr, known,
                      [&](uint64_t offset, std::string_view bytes) -> Status {
@@ -252,8 +252,8 @@ class Repairer {
 
   // The entries give the trees that were committed, published and seen.
   Status CheckRoots() {
-    const LogState& base = evidence_.base.state;
-    for (const LogState* const state : {&base, &evidence_.log}) {
+    const LogState& replay_point = evidence_.replay_point.state;
+    for (const LogState* const state : {&replay_point, &evidence_.log}) {
       const LogPoint& point = rebuilt_.points.at(state->end.size);
       if (point.range == state->range && point.frames_end == state->end.frames_end) continue;
       return FailEntries({Code::kCorrupt, "entries: do not give the tree of size " +
@@ -293,7 +293,7 @@ class Repairer {
   Status Rehearse() {
     RepairView view(disk_, damaged_);
     StagedDisk staged(&view, Access::kRead);
-    RETURN_IF_ERROR(WriteBase(&staged));
+    RETURN_IF_ERROR(WriteReplayPoint(&staged));
     if (!evidence_.config.home) RETURN_IF_ERROR(PrepareAdoption(&staged));
     ASSIGN_OR_RETURN(const CommittedLog log,
                      RehearseOpening(&staged, {.published = {},
@@ -315,7 +315,7 @@ class Repairer {
       slot = *evidence_.slot;
       slot.published.sequence += 2;
     } else {
-      slot.boot_id = evidence_.head ? evidence_.head->boot_id : kUnknownBoot;
+      slot.boot_id = evidence_.writer ? evidence_.writer->boot_id : kUnknownBoot;
       slot.published.sequence = 1;
       slot.published.head = evidence_.newest->head;
       slot.published.note = evidence_.newest_note;
@@ -336,7 +336,7 @@ class Repairer {
     return PublishedFile::Encode(std::move(slot));
   }
 
-  // A repair that was killed may have left names and base slots that are right in the page cache
+  // A repair that was killed may have left names and replay slots that are right in the page cache
   // alone.
   Status SyncWhatIsThere(Replacements* files) {
     RETURN_IF_ERROR(files->SyncDirectories());
@@ -360,27 +360,27 @@ class Repairer {
     if (!checkpoint_.empty()) RETURN_IF_ERROR(take(kCheckpointName, 0, checkpoint_));
     RETURN_IF_ERROR(files->Sync());
     RETURN_IF_ERROR(Rehearse());
-    RETURN_IF_ERROR(WriteBase(disk_));
+    RETURN_IF_ERROR(WriteReplayPoint(disk_));
     return files->PutInPlace();
   }
 
-  // The base keeps the last block of `times`, and recovery writes it back. If it is not what the
-  // file will have there, as a row that begins in the block before was lost, both slots get it: the
-  // one in use last.
-  Status WriteBase(Disk* disk) const {
+  // The replay point keeps the last block of `times`, and recovery writes it back. If it is not
+  // what the file will have there, as a row that begins in the block before was lost, both slots
+  // get it: the one in use last.
+  Status WriteReplayPoint(Disk* disk) const {
     const Block* const kept = evidence_.TimesBlock();
     if (kept == nullptr || kept->bytes == times_.block) return {};
     CHECK(kept->bytes.size() == times_.block.size());
-    Base base = evidence_.base;
-    for (Block& block : base.blocks) {
+    ReplayPoint replay_point = evidence_.replay_point;
+    for (Block& block : replay_point.blocks) {
       if (block.name == kTimesName) block.bytes = times_.block;
     }
     ASSIGN_OR_RETURN(const std::unique_ptr<File> journal,
                      disk->Open("journal", Access::kReadWrite));
-    ASSIGN_OR_RETURN(const std::string first, ReadBaseSlot(*journal, 0));
-    const uint64_t in_use = DecodeBase(first) == evidence_.base ? 0 : 1;
+    ASSIGN_OR_RETURN(const std::string first, ReadReplaySlot(*journal, 0));
+    const uint64_t in_use = DecodeReplayPoint(first) == evidence_.replay_point ? 0 : 1;
     for (const uint64_t slot : {1 - in_use, in_use}) {
-      RETURN_IF_ERROR(WriteBaseSlot(journal.get(), slot, base));
+      RETURN_IF_ERROR(WriteReplaySlot(journal.get(), slot, replay_point));
     }
     return {};
   }

@@ -5,14 +5,15 @@
 // are damaged it refuses, and names what is. What it makes must be what was committed and published
 // before. So the tree that the frames give must be
 //
-//   - the journal's: its head's, if that is of this boot, and otherwise its newest base's;
+//   - the journal's: the writer state's, if that is of this boot, and otherwise its newest replay
+//     point's;
 //   - the one of the signed checkpoint that is in the store, if a slot of it is valid;
 //   - the one of `newest`, if given. It must be, if the store has no valid checkpoint: a journal
 //     that was rolled back looks like one that is whole, and only who has seen a newer checkpoint
 //     can tell.
 //
 // What was committed and not published is in these trees too, and stays. After a power cut the end
-// of the files is recovery's (recovery.h): here they are made whole up to the base.
+// of the files is recovery's (recovery.h): here they are made whole up to the replay point.
 //
 // A file that goes on after the end of the log is how an opening knows that journal and checkpoint
 // were rolled back. So the repair refuses if what follows is what this log would have there. If it
@@ -24,7 +25,7 @@
 //   files are written beside the damaged ones, and synced
 //   the store as it will be with them is opened and audited, in memory (repair_view.h)
 //     a refusal or failure up to here has changed no file, and removes the new ones
-//   the base slots of the journal, if the block of `times` that they keep became another one
+//   the replay slots of the journal, if the block of `times` that they keep became another one
 //   a damaged file gets a second name, NAME.damaged; directories synced
 //   the new ones are renamed over the damaged ones; directories synced
 //   at home, with its key, the store is opened and closed

@@ -17,20 +17,21 @@ tl::unexpected<Error> CannotMake(Error error) {
   return tl::unexpected<Error>(std::move(error));
 }
 
-// The records after the base, by their headers alone: each has the mac of the one before.
-Result<std::vector<JournalStep>> FollowHeaders(const File& journal, const Base& base) {
-  const JournalReader reader(&journal, nullptr, base);
+// The records after the replay point, by their headers alone: each has the mac of the one before.
+Result<std::vector<JournalStep>> FollowHeaders(const File& journal,
+                                               const ReplayPoint& replay_point) {
+  const JournalReader reader(&journal, nullptr, replay_point);
   std::vector<JournalStep> steps;
-  JournalPosition position = base.state.position;
-  Hash chain = base.state.chain;
-  LogEnd end = base.state.end;
+  JournalPosition position = replay_point.state.position;
+  Hash chain = replay_point.state.chain;
+  LogEnd end = replay_point.state.end;
   while (true) {
     std::optional<RecordHeader> next;
     for (const uint64_t offset : {position.tail, kRecordsStart}) {
       ASSIGN_OR_RETURN(const std::optional<RecordHeader> header, reader.Header(offset));
       if (next || !header || header->sequence != position.sequence + 1 ||
           header->previous != chain || header->start_size != end.size || header->time < end.time ||
-          base.journal_length < offset + header->Length()) {
+          replay_point.journal_length < offset + header->Length()) {
         continue;
       }
       next = header;
@@ -58,7 +59,7 @@ class Gatherer {
     const Status home = CheckAtHome(disk_, found_.config);
     if (!home.has_value() && home.error().code != Code::kReadOnly) return CannotMake(home.error());
     found_.is_home = home.has_value();
-    RETURN_IF_ERROR(ReadHead());
+    RETURN_IF_ERROR(ReadWriterState());
     RETURN_IF_ERROR(ReadJournal());
     RETURN_IF_ERROR(CompareHead());
     RETURN_IF_ERROR(ReadCheckpoint());
@@ -67,14 +68,14 @@ class Gatherer {
   }
 
  private:
-  Status ReadHead() {
+  Status ReadWriterState() {
     const Result<std::unique_ptr<File>> lock = disk_->Open("lock", Access::kRead);
     if (!lock.has_value()) return CannotMake(lock.error());
-    const Status whole = CheckHeadLength(**lock);
+    const Status whole = CheckWriterStateLength(**lock);
     if (!whole.has_value()) return CannotMake(whole.error());
     ASSIGN_OR_RETURN(const std::string boot_id, disk_->BootId());
-    ASSIGN_OR_RETURN(std::optional<Head> head, logcore::ReadHead(**lock));
-    if (head && head->boot_id == boot_id && found_.is_home) found_.head = std::move(head);
+    ASSIGN_OR_RETURN(std::optional<WriterState> writer, logcore::ReadWriterState(**lock));
+    if (writer && writer->boot_id == boot_id && found_.is_home) found_.writer = std::move(writer);
     return {};
   }
 
@@ -82,26 +83,26 @@ class Gatherer {
     const Result<std::unique_ptr<File>> journal = disk_->Open("journal", Access::kRead);
     if (!journal.has_value()) return CannotMake(journal.error());
     std::optional<uint64_t> sequence;
-    if (found_.head) sequence = found_.head->base.sequence;
-    Result<Base> base = ReadBase(**journal, sequence);
-    if (!base.has_value()) return CannotMake(base.error());
-    found_.base = std::move(*base);
-    const Status times = CheckTimesOfBase();
+    if (found_.writer) sequence = found_.writer->replay_point.sequence;
+    Result<ReplayPoint> replay_point = ReadReplayPoint(**journal, sequence);
+    if (!replay_point.has_value()) return CannotMake(replay_point.error());
+    found_.replay_point = std::move(*replay_point);
+    const Status times = CheckTimesOfReplayPoint();
     if (!times.has_value()) return CannotMake(times.error());
-    ASSIGN_OR_RETURN(found_.steps, FollowHeaders(**journal, found_.base));
-    found_.log = found_.base.state;
+    ASSIGN_OR_RETURN(found_.steps, FollowHeaders(**journal, found_.replay_point));
+    found_.log = found_.replay_point.state;
     return {};
   }
 
-  // A base whose checksum is right can still be one that nobody has written.
-  Status CheckTimesOfBase() const {
-    const LogEnd& end = found_.base.state.end;
+  // A replay point whose checksum is right can still be one that nobody has written.
+  Status CheckTimesOfReplayPoint() const {
+    const LogEnd& end = found_.replay_point.state.end;
     // Both the indexes and the seconds of rows increase.
     bool is_possible = end.time_rows <= end.size && 0 <= end.time &&
                        end.time_rows <= static_cast<uint64_t>(end.time) + 1;
     const uint64_t length = is_possible ? end.time_rows * kTimeRowLength : 0;
     uint64_t kept = 0;
-    for (const Block& block : found_.base.blocks) {
+    for (const Block& block : found_.replay_point.blocks) {
       if (block.name != kTimesName) continue;
       is_possible = is_possible && kept == 0 && !block.bytes.empty() &&
                     block.offset == length / kBlockLength * kBlockLength;
@@ -111,23 +112,23 @@ class Gatherer {
     return Fail(Code::kCorrupt, "journal: the rows of times that its base has cannot be");
   }
 
-  // The head must be on the journal's way, or one of the two was rolled back.
+  // The writer state must be on the journal's way, or one of the two was rolled back.
   Status CompareHead() {
-    if (!found_.head) return {};
-    const Head& head = *found_.head;
-    const LogState& base = found_.base.state;
-    const uint64_t sequence = head.log.position.sequence;
+    if (!found_.writer) return {};
+    const WriterState& writer = *found_.writer;
+    const LogState& replay_point = found_.replay_point.state;
+    const uint64_t sequence = writer.log.position.sequence;
     const uint64_t newest =
-        found_.steps.empty() ? base.position.sequence : found_.steps.back().sequence;
-    bool fits = sequence == base.position.sequence && head.log == base;
+        found_.steps.empty() ? replay_point.position.sequence : found_.steps.back().sequence;
+    bool fits = sequence == replay_point.position.sequence && writer.log == replay_point;
     for (const JournalStep& step : found_.steps) {
       if (step.sequence != sequence) continue;
-      fits = step.mac == head.log.chain && step.head == head.log.range.Head() &&
-             step.end == head.log.end;
+      fits = step.mac == writer.log.chain && step.head == writer.log.range.Head() &&
+             step.end == writer.log.end;
     }
     if (!fits) return Fail(Code::kCorrupt, "journal: does not lead to the head in lock");
-    found_.log = head.log;
-    found_.at_rest = head.is_at_rest();
+    found_.log = writer.log;
+    found_.at_rest = writer.is_at_rest();
     if (found_.at_rest && sequence < newest) {
       return Fail(Code::kCorrupt, "lock: its head is older than the journal");
     }
@@ -148,7 +149,7 @@ class Gatherer {
     ASSIGN_OR_RETURN(const uint64_t length, (*file)->Length());
     const Status both = published->CheckBothSlots();
     found_.checkpoint_is_damaged =
-        length != 2 * kPublishedSlotLength || (found_.head && !both.has_value());
+        length != 2 * kPublishedSlotLength || (found_.writer && !both.has_value());
     return {};
   }
 
@@ -165,15 +166,15 @@ class Gatherer {
     }
     const uint64_t size =
         found_.steps.empty() ? found_.log.end.size : found_.steps.back().head.size;
-    for (const auto& [what, head] :
+    for (const auto& [what, writer] :
          {std::pair{"was published", found_.slot ? found_.slot->published.head : TreeHead()},
           std::pair{"was seen", found_.newest ? found_.newest->head : TreeHead()}}) {
-      if (head.size <= found_.log.end.size) continue;
-      const JournalStep* const step = found_.StepOf(head.size);
-      if (step != nullptr && step->head == head && !found_.at_rest) continue;
+      if (writer.size <= found_.log.end.size) continue;
+      const JournalStep* const step = found_.StepOf(writer.size);
+      if (step != nullptr && step->head == writer && !found_.at_rest) continue;
       return Fail(Code::kCorrupt, "journal: ends at size " + std::to_string(size) +
                                       ", or goes another way, but a checkpoint of size " +
-                                      std::to_string(head.size) + " " + what);
+                                      std::to_string(writer.size) + " " + what);
     }
     return {};
   }
@@ -192,14 +193,14 @@ const JournalStep* RepairEvidence::StepOf(uint64_t size) const {
 }
 
 const Block* RepairEvidence::TimesBlock() const {
-  const auto found = std::find_if(base.blocks.begin(), base.blocks.end(),
+  const auto found = std::find_if(replay_point.blocks.begin(), replay_point.blocks.end(),
                                   [](const Block& block) { return block.name == kTimesName; });
-  return found == base.blocks.end() ? nullptr : &*found;
+  return found == replay_point.blocks.end() ? nullptr : &*found;
 }
 
 std::vector<TimeRow> RepairEvidence::NewerTimes() const {
   std::vector<TimeRow> rows;
-  uint64_t count = base.state.end.time_rows;
+  uint64_t count = replay_point.state.end.time_rows;
   for (const JournalStep& step : steps) {
     if (log.end.size < step.head.size) break;
     if (count < step.end.time_rows) rows.push_back({step.start_size, step.end.time});

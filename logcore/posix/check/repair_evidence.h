@@ -1,6 +1,6 @@
-// RepairEvidence: what is known of a log beside its own files: the journal, the head in `lock`, the
-// signed checkpoint, and one that somebody kept elsewhere. How long the log is, and what its tree
-// must be, is decided here; repair.h says by which rules.
+// RepairEvidence: what is known of a log beside its own files: the journal, the writer state in
+// `lock`, the signed checkpoint, and one that somebody kept elsewhere. How long the log is, and
+// what its tree must be, is decided here; repair.h says by which rules.
 //
 // Reads only. One thread. Tested by tests/crash/repair_test.cc and
 // repair_refusal_test.cc.
@@ -38,9 +38,9 @@ struct RepairEvidence {
 
   StoreConfig config;
   bool is_home = false;
-  Base base;
-  std::vector<JournalStep> steps;  // after the base
-  std::optional<Head> head;        // of this boot, at home
+  ReplayPoint replay_point;
+  std::vector<JournalStep> steps;     // after the replay point
+  std::optional<WriterState> writer;  // of this boot, at home
   // The log up to where its files have been written, and are on the disk or in the page cache.
   LogState log;
   // The files end there. If not, recovery will go on, at most to the end of the steps.
@@ -56,9 +56,9 @@ struct RepairEvidence {
   LogEnd LastEnd() const { return at_rest || steps.empty() ? log.end : steps.back().end; }
   // The steps' head of that size, which is over the log's.
   const JournalStep* StepOf(uint64_t size) const;
-  // The block of `times` that the base keeps; null: the file ended with a block.
+  // The block of `times` that the replay point keeps; null: the file ended with a block.
   const Block* TimesBlock() const;
-  // Rows of `times` that were added after the base, up to `log`.
+  // Rows of `times` that were added after the replay point, up to `log`.
   std::vector<TimeRow> NewerTimes() const;
 };
 

@@ -34,13 +34,13 @@ CheckpointMaker CheckpointWriter::Maker() {
 
 Result<Published> CheckpointWriter::Publish() {
   ASSIGN_OR_RETURN(const auto held, state_->HoldPublish());
-  ASSIGN_OR_RETURN(const Head head, state_->ReadAsReader());
+  ASSIGN_OR_RETURN(const WriterState writer, state_->ReadAsReader());
   ASSIGN_OR_RETURN(PublishedFile::Slot newest, published_->Read());
   const bool believable = newest.boot_id == state_->boot_id() || newest.boot_id == kCompleteBoot;
-  if (head.log.end.size <= newest.published.head.size && believable) {
+  if (writer.log.end.size <= newest.published.head.size && believable) {
     return std::move(newest.published);
   }
-  return PublishLog(*files_, published_, newest, head.log, state_->boot_id(), Maker());
+  return PublishLog(*files_, published_, newest, writer.log, state_->boot_id(), Maker());
 }
 
 Status CheckpointWriter::TakeCompleteBack() {
@@ -48,21 +48,21 @@ Status CheckpointWriter::TakeCompleteBack() {
   return logcore::TakeCompleteBack(published_, state_->boot_id());
 }
 
-// Into the slot that does not hold the base that is known to be on the disk.
+// Into the slot that does not hold the replay point that is known to be on the disk.
 Status CheckpointWriter::MarkComplete() {
-  ASSIGN_OR_RETURN(const auto held_base, state_->HoldBase());
+  ASSIGN_OR_RETURN(const auto held_replay_point, state_->HoldReplayPoint());
   ASSIGN_OR_RETURN(const auto held, state_->HoldCommit());
   ASSIGN_OR_RETURN(const auto held_publish, state_->HoldPublish());
-  ASSIGN_OR_RETURN(Head head, state_->Read());
+  ASSIGN_OR_RETURN(WriterState writer, state_->Read());
   ASSIGN_OR_RETURN(PublishedFile::Slot slot, published_->Read());
   // Another process may have appended meanwhile: then it is for it to say.
-  if (!head.is_at_rest() || slot.boot_id != state_->boot_id() ||
-      head.base.sequence != head.log.position.sequence ||
-      slot.published.head.size != head.log.end.size) {
+  if (!writer.is_at_rest() || slot.boot_id != state_->boot_id() ||
+      writer.replay_point.sequence != writer.log.position.sequence ||
+      slot.published.head.size != writer.log.end.size) {
     return {};
   }
-  head.complete = true;  // First, so that no process appends without taking it back.
-  RETURN_IF_ERROR(state_->Write(head));
+  writer.complete = true;  // First, so that no process appends without taking it back.
+  RETURN_IF_ERROR(state_->Write(writer));
   slot.boot_id = kCompleteBoot;
   slot.published.sequence += 1;
   RETURN_IF_ERROR(published_->Write(slot));

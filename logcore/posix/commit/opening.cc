@@ -18,27 +18,27 @@ Status CheckComplete(const PublishedFile::Slot& slot, const LogState& log) {
 }
 
 Result<bool> Opening::Run(OpeningMode mode) {
-  RETURN_IF_ERROR(CheckHeadLength(*lock_));
+  RETURN_IF_ERROR(CheckWriterStateLength(*lock_));
   ASSIGN_OR_RETURN(boot_id_, disk_->BootId());
-  ASSIGN_OR_RETURN(const std::optional<Head> known, ReadHead(*lock_));
+  ASSIGN_OR_RETURN(const std::optional<WriterState> known, ReadWriterState(*lock_));
   const bool counts = known && known->boot_id == boot_id_ && mode != OpeningMode::kMendCopy;
   const bool is_idle = counts && known->is_at_rest();
   std::optional<uint64_t> sequence;
-  if (counts) sequence = known->base.sequence;
-  Result<Base> base = ReadBase(*journal_, sequence);
+  if (counts) sequence = known->replay_point.sequence;
+  Result<ReplayPoint> replay_point = ReadReplayPoint(*journal_, sequence);
   bool is_put_back = false;
   if (!counts &&
       mode == OpeningMode::kMend) {  // This boot has published, and `lock` does not know.
     const Result<PublishedFile::Slot> slot = published_->Read();
     is_put_back = slot.has_value() && slot->boot_id == boot_id_;
   }
-  if (is_idle && !base.has_value() && base.error().code == Code::kCorrupt) {
+  if (is_idle && !replay_point.has_value() && replay_point.error().code == Code::kCorrupt) {
     is_put_back = true;
-    base = ReadBase(*journal_, std::nullopt);
+    replay_point = ReadReplayPoint(*journal_, std::nullopt);
   }
-  ASSIGN_OR_RETURN(base_, std::move(base));
+  ASSIGN_OR_RETURN(replay_point_, std::move(replay_point));
   if (is_idle && !is_put_back) {
-    head_ = *known;
+    writer_ = *known;
     RETURN_IF_ERROR(CheckIdle());
     return true;
   }
@@ -47,66 +47,69 @@ Result<bool> Opening::Run(OpeningMode mode) {
   return true;
 }
 
-// The head, the journal, the files and the checkpoint are of one moment: none was rolled back.
+// The writer state, the journal, the files and the checkpoint are of one moment: none was rolled
+// back.
 Status Opening::CheckIdle() const {
-  const LogState& log = head_.log;
+  const LogState& log = writer_.log;
   RETURN_IF_ERROR(files_->CheckLengths(log.end));
   RETURN_IF_ERROR(CheckEdge(*files_, log.range));
-  const JournalReader reader(journal_, files_, base_);
+  const JournalReader reader(journal_, files_, replay_point_);
   ASSIGN_OR_RETURN(const std::optional<JournalRecord> newer, reader.After(log));
-  if (newer) return FailOldHead();
-  RETURN_IF_ERROR(reader.CheckNewest(log, base_));
-  const LogState& base = base_.state;
-  if (head_.base != base.position || head_.base_size != base.end.size ||
-      head_.base_frames_end != base.end.frames_end ||
-      head_.durable_sequence != log.position.sequence) {
+  if (newer) return FailOldState();
+  RETURN_IF_ERROR(reader.CheckNewest(log, replay_point_));
+  const LogState& replay_point = replay_point_.state;
+  if (writer_.replay_point != replay_point.position ||
+      writer_.durable_size != replay_point.end.size ||
+      writer_.durable_frames_end != replay_point.end.frames_end ||
+      writer_.durable_sequence != log.position.sequence) {
     return Fail(Code::kCorrupt, "lock: its head does not fit the journal");
   }
   ASSIGN_OR_RETURN(const PublishedFile::Slot slot, published_->Read());
   RETURN_IF_ERROR(CheckCovers(*files_, log, slot.published.head));
   RETURN_IF_ERROR(CheckComplete(slot, log));
-  if (slot.boot_id == kCompleteBoot && !head_.complete) {
+  if (slot.boot_id == kCompleteBoot && !writer_.complete) {
     return Fail(Code::kCorrupt, "checkpoint: says that all is on the disk, and lock does not");
   }
   return {};
 }
 
-Status Opening::Mend(const std::optional<Head>& known, bool counts, bool is_put_back) {
-  std::optional<Head> head;
-  if (counts && !is_put_back) head = known;
-  if (head && head->complete) {
+Status Opening::Mend(const std::optional<WriterState>& known, bool counts, bool is_put_back) {
+  std::optional<WriterState> writer;
+  if (counts && !is_put_back) writer = known;
+  if (writer && writer->complete) {
     RETURN_IF_ERROR(TakeCompleteBack(published_, boot_id_));
-    head->complete = false;
+    writer->complete = false;
   }
-  const bool died_in_commit = head && head->state == HeadState::kCommitting && !head->advancing &&
-                              !head->outside && !head->doubtful;
+  const bool died_in_commit = writer && writer->phase == WriterPhase::kCommitting &&
+                              !writer->advancing && !writer->direct && !writer->doubtful;
   const auto note_durable = [&](uint64_t sequence) {
-    head->durable_sequence = sequence;
-    return WriteHead(lock_, *head);
+    writer->durable_sequence = sequence;
+    return WriteWriterState(lock_, *writer);
   };
   ASSIGN_OR_RETURN(Recovered recovered,
-                   Recover(journal_, files_, *published_, head ? &*head : nullptr, known,
-                           died_in_commit ? RecoverFrom::kHead : RecoverFrom::kBase, note_durable));
-  base_ = std::move(recovered.base);
-  head_ = Head{.boot_id = boot_id_,
-               .state = HeadState::kIdle,
-               .log = recovered.state,
-               .durable_sequence = recovered.state.position.sequence,
-               .recoveries = head ? head->recoveries + 1 : 0};
+                   Recover(journal_, files_, *published_, writer ? &*writer : nullptr, known,
+                           died_in_commit ? RecoverFrom::kWriterState : RecoverFrom::kReplayPoint,
+                           note_durable));
+  replay_point_ = std::move(recovered.replay_point);
+  writer_ = WriterState{.boot_id = boot_id_,
+                        .phase = WriterPhase::kIdle,
+                        .log = recovered.state,
+                        .durable_sequence = recovered.state.position.sequence,
+                        .recoveries = writer ? writer->recoveries + 1 : 0};
   if (is_put_back) {
-    if (counts && recovered.state != known->log) return FailOldHead();
+    if (counts && recovered.state != known->log) return FailOldState();
     RETURN_IF_ERROR(MakePutBackDurable());
   }
-  head_.base = base_.state.position;
-  head_.base_size = base_.state.end.size;
-  head_.base_frames_end = base_.state.end.frames_end;
-  if (!head) {
-    ASSIGN_OR_RETURN(head_.complete, published_->SaysComplete());
-    // Before the head says that this boot has recovered: only another boot may lack a slot.
+  writer_.replay_point = replay_point_.state.position;
+  writer_.durable_size = replay_point_.state.end.size;
+  writer_.durable_frames_end = replay_point_.state.end.frames_end;
+  if (!writer) {
+    ASSIGN_OR_RETURN(writer_.complete, published_->SaysComplete());
+    // Before the writer state says that this boot has recovered: only another boot may lack a slot.
     RETURN_IF_ERROR(MendCheckpoint(recovered.state));
   }
-  RETURN_IF_ERROR(WriteHead(lock_, head_));
-  RETURN_IF_ERROR(EraseTornBase(journal_));
+  RETURN_IF_ERROR(WriteWriterState(lock_, writer_));
+  RETURN_IF_ERROR(EraseTornReplayPoint(journal_));
   return CheckIdle();  // The next opening will find it so.
 }
 
@@ -126,14 +129,14 @@ Status Opening::MendCheckpoint(const LogState& log) {
   return published_->Write(*slot);
 }
 
-// The end of the log becomes the base, so that nothing that was put back is needed after a power
-// cut.
+// The end of the log becomes the replay point, so that nothing that was put back is needed after a
+// power cut.
 Status Opening::MakePutBackDurable() {
-  base_.state = head_.log;
-  ASSIGN_OR_RETURN(base_.blocks, files_->PartialBlocks(head_.log.end));
-  RETURN_IF_ERROR(SyncStore(disk_, files_, head_.log.end.size));
-  ASSIGN_OR_RETURN(const Base newest, ReadBase(*journal_, std::nullopt));
-  return WriteBase(journal_, base_, newest.state.position.sequence);
+  replay_point_.state = writer_.log;
+  ASSIGN_OR_RETURN(replay_point_.blocks, files_->PartialBlocks(writer_.log.end));
+  RETURN_IF_ERROR(SyncStore(disk_, files_, writer_.log.end.size));
+  ASSIGN_OR_RETURN(const ReplayPoint newest, ReadReplayPoint(*journal_, std::nullopt));
+  return WriteReplayPoint(journal_, replay_point_, newest.state.position.sequence);
 }
 
 Status SyncStore(Disk* disk, LogFiles* files, uint64_t size) {

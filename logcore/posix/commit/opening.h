@@ -1,22 +1,24 @@
 // Opening: what is done before a store takes appends. It looks at what the last writer left (the
-// head in `lock`, the journal, the log's files and the checkpoint), and mends what a crash leaves,
-// as recovery.h says.
+// writer state in `lock`, the journal, the log's files and the checkpoint), and mends what a crash
+// leaves, as recovery.h says.
 //
-//   the head is of this boot, idle      all four must be of one moment; nothing is done
-//   its writer died in a commit         recovery of the one record under way, from the head
-//   or a sync failed, or the base was   recovery from the base slot that the head names
-//   being advanced
-//   the head is of another boot         recovery from the newest base slot
-//   it is not of this boot, but the     lock, journal and checkpoint were put back, from different
-//   checkpoint is; or it is idle, its   moments: as in another boot; then everything is synced, as
-//   base slot is gone, and an older     nobody knows who wrote it
-//   one leads to the head
+//   the writer state is of this       all four must be of one moment; nothing is done
+//   boot, and idle
+//   its writer died in a commit       recovery of the one record under way, from the writer state
+//   or a sync failed, or the replay   recovery from the replay slot that the writer state names
+//   point was being moved
+//   the writer state is of another    recovery from the newest replay slot
+//   boot
+//   it is not of this boot, but the   lock, journal and checkpoint were put back, from different
+//   checkpoint is; or it is idle,     moments: as in another boot; then everything is synced, as
+//   its replay slot is gone, and an   nobody knows who wrote it
+//   older one leads to it
 //
 // What `lock` says counts in the boot that wrote it. In any boot it is evidence: records that it
 // knows were acknowledged, and a journal that does not have them was rolled back.
 //
-// The caller holds the locks (lock_file.h) and passes a StagedDisk, unless the head is idle: so a
-// refusal changes nothing. One thread. Tested by tests/crash.
+// The caller holds the locks (lock_file.h) and passes a StagedDisk, unless the writer state is
+// idle: so a refusal changes nothing. One thread. Tested by tests/crash.
 
 #ifndef LOGCORE_POSIX_COMMIT_OPENING_H_
 #define LOGCORE_POSIX_COMMIT_OPENING_H_
@@ -58,13 +60,13 @@ class Opening {
   Result<bool> Run(OpeningMode mode);
 
   // After Run returned true.
-  const Base& base() const { return base_; }
-  const Head& head() const { return head_; }
+  const ReplayPoint& replay_point() const { return replay_point_; }
+  const WriterState& head() const { return writer_; }
   const std::string& boot_id() const { return boot_id_; }
 
  private:
   Status CheckIdle() const;
-  Status Mend(const std::optional<Head>& known, bool counts, bool is_put_back);
+  Status Mend(const std::optional<WriterState>& known, bool counts, bool is_put_back);
   Status MendCheckpoint(const LogState& log);
   Status MakePutBackDurable();
 
@@ -75,8 +77,8 @@ class Opening {
   PublishedFile* const published_;
   const CheckpointMaker* const maker_;
   std::string boot_id_;
-  Base base_;
-  Head head_;
+  ReplayPoint replay_point_;
+  WriterState writer_;
 };
 
 // kCorrupt if the slot says that all is on the disk, and so that nothing was appended after it, and

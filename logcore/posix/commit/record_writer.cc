@@ -32,14 +32,14 @@ void PrepareAfter(const CompactRange& before, uint64_t frames_start, Batch* batc
 
 RecordWriter::RecordWriter(WriterStateFile* state, CheckpointWriter* checkpoints,
                            ReplayPointWriter* replay_points, LogFiles* files, LogClock clock,
-                           uint64_t outside_length)
+                           uint64_t direct_length)
     : state_(state),
       checkpoints_(checkpoints),
       replay_points_(replay_points),
       files_(files),
       clock_(std::move(clock)),
-      outside_length_(
-          std::min<uint64_t>(outside_length, (state->journal_length() - kRecordsStart) / 8)),
+      direct_length_(
+          std::min<uint64_t>(direct_length, (state->journal_length() - kRecordsStart) / 8)),
       newest_(state->opened().position.sequence) {}
 
 uint64_t RecordWriter::max_frames_length() const {
@@ -65,94 +65,97 @@ Result<uint64_t> RecordWriter::TryCommit(Batch* batch, const std::function<void(
   }
   while (true) {
     if (state_->stopped()) return tl::unexpected<Error>(WriterStateFile::Stopped());
-    uint64_t base = 0;
+    uint64_t replay_point = 0;
     {
       ASSIGN_OR_RETURN(const auto held, state_->HoldCommit());
-      ASSIGN_OR_RETURN(Head head, state_->ReadToAppend());
-      base = head.base.sequence;
-      const int64_t time = clock_.SecondAfter(head.log.end.time);
-      if (kMaxTreeSize - head.log.range.size() < leaf_hashes.size()) {
+      ASSIGN_OR_RETURN(WriterState writer, state_->ReadToAppend());
+      replay_point = writer.replay_point.sequence;
+      const int64_t time = clock_.SecondAfter(writer.log.end.time);
+      if (kMaxTreeSize - writer.log.range.size() < leaf_hashes.size()) {
         return Fail(Code::kTooLarge, "append: the log is full");
       }
       if (const Prepared* const prepared = PreparedOf(*batch);
-          prepared == nullptr || prepared->before != head.log.range) {
-        PrepareAfter(head.log.range, head.log.end.frames_end, batch);
+          prepared == nullptr || prepared->before != writer.log.range) {
+        PrepareAfter(writer.log.range, writer.log.end.frames_end, batch);
       }
       LogAppend append{.frames = frames,
                        .leaf_hashes = leaf_hashes,
                        .prepared = PreparedOf(*batch),
                        .time = time};
-      RETURN_IF_ERROR(files_->Reserve(head.log.end, append));
-      if (outside_length_ <= frames.size()) {
-        ASSIGN_OR_RETURN(append.outside,
-                         files_->OutsideOf(head.log.end, leaf_hashes.size(), frames.size()));
+      RETURN_IF_ERROR(files_->Reserve(writer.log.end, append));
+      if (direct_length_ <= frames.size()) {
+        ASSIGN_OR_RETURN(append.direct,
+                         files_->DirectPartOf(writer.log.end, leaf_hashes.size(), frames.size()));
       }
-      if (const std::optional<uint64_t> offset = Place(head, append)) {
+      if (const std::optional<uint64_t> offset = Place(writer, append)) {
         NoteComing(append);
         if (on_flush) on_flush();
         // Here the commit is decided: this batch is the next record. An engine that decides for
         // several machines would be asked here, and might answer with other records, to be applied
         // first.
-        return WriteRecord(std::move(head), batch, append, *offset);
+        return WriteRecord(std::move(writer), batch, append, *offset);
       }
     }
-    RETURN_IF_ERROR(replay_points_->AdvanceTo(base + 1));
+    RETURN_IF_ERROR(replay_points_->AdvanceTo(replay_point + 1));
   }
 }
 
-std::optional<uint64_t> RecordWriter::Place(const Head& head, const LogAppend& append) const {
+std::optional<uint64_t> RecordWriter::Place(const WriterState& writer,
+                                            const LogAppend& append) const {
   // What recovery would have to read is bounded, wherever it is.
-  const uint64_t since_base = head.log.end.frames_end + append.frames.size() - head.base_frames_end;
-  if (head.base.sequence != head.log.position.sequence &&
-      state_->journal_length() - kRecordsStart < since_base) {
+  const uint64_t since_replay_point =
+      writer.log.end.frames_end + append.frames.size() - writer.durable_frames_end;
+  if (writer.replay_point.sequence != writer.log.position.sequence &&
+      state_->journal_length() - kRecordsStart < since_replay_point) {
     return std::nullopt;
   }
   RecordHeader sized;
   sized.frames_length = append.frames.size();
-  sized.outside = append.outside.length;
-  return PlaceRecord(head.base, head.log.position, sized.Length(), state_->journal_length());
+  sized.direct = append.direct.length;
+  return PlaceRecord(writer.replay_point, writer.log.position, sized.Length(),
+                     state_->journal_length());
 }
 
-Result<uint64_t> RecordWriter::WriteRecord(Head head, Batch* batch, LogAppend append,
+Result<uint64_t> RecordWriter::WriteRecord(WriterState writer, Batch* batch, LogAppend append,
                                            uint64_t offset) {
   const CompactRange& range = append.prepared->after;
-  const uint64_t first_index = head.log.end.size;
+  const uint64_t first_index = writer.log.end.size;
   std::string* const record = batch->record();
-  RecordHeader header{.sequence = head.log.position.sequence + 1,
+  RecordHeader header{.sequence = writer.log.position.sequence + 1,
                       .start_size = first_index,
                       .size = range.size(),
                       .frames_length = append.frames.size(),
-                      .outside = append.outside.length,
+                      .direct = append.direct.length,
                       .time = append.time,
                       .root = range.Root(),
-                      .previous = head.log.chain,
+                      .previous = writer.log.chain,
                       .mac = {}};
   EncodeRecordHeader(state_->mac_key(), &header, record->data());
-  if (head.complete) {
+  if (writer.complete) {
     const Status taken_back = checkpoints_->TakeCompleteBack();
-    if (!taken_back.has_value()) return state_->Poison(std::move(head), taken_back.error());
-    head.complete = false;
+    if (!taken_back.has_value()) return state_->Poison(std::move(writer), taken_back.error());
+    writer.complete = false;
   }
-  head.state = HeadState::kCommitting;
-  head.outside = append.outside.length != 0;
-  RETURN_IF_ERROR(state_->Write(head));
+  writer.phase = WriterPhase::kCommitting;
+  writer.direct = append.direct.length != 0;
+  RETURN_IF_ERROR(state_->Write(writer));
   const std::string* journaled = record;
-  if (const auto [skip, outside] = append.outside; outside != 0) {
+  if (const auto [skip, direct] = append.direct; direct != 0) {
     short_record_.assign(*record, 0, kRecordHeaderLength + skip);
-    short_record_.append(append.frames.substr(skip + outside)).resize(header.Length());
+    short_record_.append(append.frames.substr(skip + direct)).resize(header.Length());
     journaled = &short_record_;
   } else {
     record->resize(header.Length());
     append.frames = std::string_view(*record).substr(kRecordHeaderLength, header.frames_length);
   }
-  Status durable = MakeDurable(head.log, append, offset, *journaled);
+  Status durable = MakeDurable(writer.log, append, offset, *journaled);
   if (durable.has_value()) {
     // Said before the files are written: a recovery must not write over this record any more.
-    head.durable_sequence = header.sequence;
-    durable = state_->Write(head);
+    writer.durable_sequence = header.sequence;
+    durable = state_->Write(writer);
   }
-  if (!durable.has_value()) return state_->Poison(std::move(head), std::move(durable).error());
-  RETURN_IF_ERROR(Apply(std::move(head), header, append, offset));
+  if (!durable.has_value()) return state_->Poison(std::move(writer), std::move(durable).error());
+  RETURN_IF_ERROR(Apply(std::move(writer), header, append, offset));
   newest_ = header.sequence;
   record->resize(kRecordHeaderLength + header.frames_length);  // as it was given
   return first_index;
@@ -161,25 +164,25 @@ Result<uint64_t> RecordWriter::WriteRecord(Head head, Batch* batch, LogAppend ap
 // Where there is a record, the frames outside of it are on the disk.
 Status RecordWriter::MakeDurable(const LogState& log, const LogAppend& append, uint64_t offset,
                                  std::string_view record) {
-  if (append.outside.length != 0) RETURN_IF_ERROR(files_->WriteOutside(log.end, append));
+  if (append.direct.length != 0) RETURN_IF_ERROR(files_->WriteDirect(log.end, append));
   RETURN_IF_ERROR(state_->journal()->WriteAt(offset, record));
   return state_->journal()->Sync();
 }
 
-Status RecordWriter::Apply(Head head, const RecordHeader& header, const LogAppend& append,
+Status RecordWriter::Apply(WriterState writer, const RecordHeader& header, const LogAppend& append,
                            uint64_t offset) {
-  Result<LogEnd> end = files_->Write(head.log.end, append);
-  if (!end.has_value()) return state_->Poison(std::move(head), std::move(end).error());
+  Result<LogEnd> end = files_->Write(writer.log.end, append);
+  if (!end.has_value()) return state_->Poison(std::move(writer), std::move(end).error());
   CHECK(end->size == header.size);
-  head.state = HeadState::kIdle;
-  head.outside = false;
-  head.log = {{header.sequence, offset + header.Length(), offset},
-              header.mac,
-              *end,
-              append.prepared->after};
-  const Status written = state_->Write(head);
-  if (!written.has_value()) return state_->Poison(std::move(head), written.error());
-  state_->NoteUse(head);
+  writer.phase = WriterPhase::kIdle;
+  writer.direct = false;
+  writer.log = {{header.sequence, offset + header.Length(), offset},
+                header.mac,
+                *end,
+                append.prepared->after};
+  const Status written = state_->Write(writer);
+  if (!written.has_value()) return state_->Poison(std::move(writer), written.error());
+  state_->NoteUse(writer);
   return {};
 }
 

@@ -1,20 +1,20 @@
 // RecordWriter: commits. Part of StoreWriter (store_writer.h). The whole order, under the commit
 // lock, as a trace of what reaches the kernel; what is in brackets is not part of every commit:
 //
-//   lock    turnstile, commit; turnstile let go
-//   lock    read the head                           [its writer died: recover first (recovery.h)]
-//   *       room for all that follows is reserved: fallocate; [a new segment, its index, and their
-//           names: fsync entries/]. A full disk is met here, and nothing has happened
-//   journal is there room for the record?           [no: let go, move the replay point, again]
-//   ------- here it is decided that this record is the next one
-//   checkpoint                                      [it says that all is on the disk: take that
-//           back in both slots, each written and synced, under the publish lock]
-//   lock    head := committing
-//   entries [frames of a long batch that fill whole blocks: written past the cache, synced]
-//   journal record written, synced                  DURABLE: it will be acknowledged
-//   lock    head := committing, and this record is known to be on the disk
-//   entries, entries/*.index, hashes/*, times       written, unsynced
-//   lock    head := idle, with the state after it; commit let go
+//   lock     turnstile, commit; turnstile let go
+//   lock     read the writer state       [its writer died: recover first (recovery.h)]
+//   files    room for all that follows is reserved: fallocate. [A new segment, its index, and
+//            their names: fsync entries/.] A full disk is met here, and nothing has happened
+//   journal  is there room for the record?   [no: let go, move the replay point, begin again]
+//   -------- here it is decided that this record is the next one
+//   checkpoint   [it says that all is on the disk: that is taken back in both slots, each written
+//            and synced, under the publish lock]
+//   lock     state := committing
+//   entries  [of a long batch, the frames that fill whole blocks: written past the cache, synced]
+//   journal  the record is written, and synced. It is DURABLE: it will be acknowledged
+//   lock     state := committing, and this record is known to be on the disk
+//   entries, entries/*.index, hashes/*, times   written, unsynced
+//   lock     state := idle, with the log as it is after it; commit let go
 //
 // An error before the first write to `lock` is of this append alone. After any later one the log
 // stops (WriterStateFile::Poison).
@@ -47,10 +47,10 @@ namespace logcore {
 
 class RecordWriter {
  public:
-  // After WriterStateFile::Run. `outside_length`: as in StoreOptions.
+  // After WriterStateFile::Run. `direct_length`: as in StoreOptions.
   RecordWriter(WriterStateFile* state, CheckpointWriter* checkpoints,
                ReplayPointWriter* replay_points, LogFiles* files, LogClock clock,
-               uint64_t outside_length);
+               uint64_t direct_length);
 
   // The first index. Errors and `on_flush` as LogWriter says.
   Result<uint64_t> Commit(Batch* batch, const std::function<void()>& on_flush);
@@ -68,22 +68,23 @@ class RecordWriter {
  private:
   Result<uint64_t> TryCommit(Batch* batch, const std::function<void()>& on_flush);
   // Where the record of `append` goes, if there is room.
-  std::optional<uint64_t> Place(const Head& head, const LogAppend& append) const;
+  std::optional<uint64_t> Place(const WriterState& writer, const LogAppend& append) const;
   void NoteComing(const LogAppend& append);
-  // All that follows the decision: the batch becomes the record after `head`, and its entries part
-  // of the log's files.
-  Result<uint64_t> WriteRecord(Head head, Batch* batch, LogAppend append, uint64_t offset);
+  // All that follows the decision: the batch becomes the record after `writer`, and its entries
+  // part of the log's files.
+  Result<uint64_t> WriteRecord(WriterState writer, Batch* batch, LogAppend append, uint64_t offset);
   Status MakeDurable(const LogState& log, const LogAppend& append, uint64_t offset,
                      std::string_view record);
   // What follows from a record that is durable: the files, and the state for the next commit.
-  Status Apply(Head head, const RecordHeader& header, const LogAppend& append, uint64_t offset);
+  Status Apply(WriterState writer, const RecordHeader& header, const LogAppend& append,
+               uint64_t offset);
 
   WriterStateFile* const state_;
   CheckpointWriter* const checkpoints_;
   ReplayPointWriter* const replay_points_;
   LogFiles* const files_;
   LogClock clock_;  // under the commit lock
-  const uint64_t outside_length_;
+  const uint64_t direct_length_;
   std::string short_record_;  // without the frames outside of it
   std::atomic<uint64_t> newest_;
 

@@ -16,29 +16,30 @@ Result<std::unique_ptr<ReplayPointWriter>> ReplayPointWriter::Open(Disk* disk,
 }
 
 Status ReplayPointWriter::AdvanceTo(uint64_t sequence) {
-  ASSIGN_OR_RETURN(const auto held_base, state_->HoldBase());
-  Base base{.key = state_->mac_key(),
-            .journal_length = state_->journal_length(),
-            .state = {},
-            .blocks = {}};
-  Head noted;
+  ASSIGN_OR_RETURN(const auto held_replay_point, state_->HoldReplayPoint());
+  ReplayPoint replay_point{.key = state_->mac_key(),
+                           .journal_length = state_->journal_length(),
+                           .state = {},
+                           .blocks = {}};
+  WriterState noted;
   Status status;
   do {
     ASSIGN_OR_RETURN(const bool needed, Begin(sequence, &noted));
     if (!needed) return {};
-    status = MakeDurable(noted, &base);
+    status = MakeDurable(noted, &replay_point);
     if (!status.has_value()) break;
     ASSIGN_OR_RETURN(noted.doubtful, IsDoubtful());
   } while (noted.doubtful);
-  if (status.has_value()) status = WriteBase(journal_.get(), base, noted.base.sequence);
+  if (status.has_value())
+    status = WriteReplayPoint(journal_.get(), replay_point, noted.replay_point.sequence);
   return End(noted, status);
 }
 
-Result<bool> ReplayPointWriter::Begin(uint64_t sequence, Head* noted) {
+Result<bool> ReplayPointWriter::Begin(uint64_t sequence, WriterState* noted) {
   ASSIGN_OR_RETURN(const auto held, state_->HoldCommit());
   ASSIGN_OR_RETURN(*noted, state_->ReadToAppend());
-  if (noted->advancing || noted->doubtful) RETURN_IF_ERROR(state_->RecoverFromBase(noted));
-  if (std::min(sequence, noted->log.position.sequence) <= noted->base.sequence) {
+  if (noted->advancing || noted->doubtful) RETURN_IF_ERROR(state_->RecoverFromReplayPoint(noted));
+  if (std::min(sequence, noted->log.position.sequence) <= noted->replay_point.sequence) {
     state_->NoteUse(*noted);
     return false;
   }
@@ -47,35 +48,36 @@ Result<bool> ReplayPointWriter::Begin(uint64_t sequence, Head* noted) {
   return true;
 }
 
-Status ReplayPointWriter::MakeDurable(const Head& noted, Base* base) {
-  RETURN_IF_ERROR(files_->Sync(noted.base_size, noted.log.end.size));
-  base->state = noted.log;
-  ASSIGN_OR_RETURN(base->blocks, files_->PartialBlocks(noted.log.end));
+Status ReplayPointWriter::MakeDurable(const WriterState& noted, ReplayPoint* replay_point) {
+  RETURN_IF_ERROR(files_->Sync(noted.durable_size, noted.log.end.size));
+  replay_point->state = noted.log;
+  ASSIGN_OR_RETURN(replay_point->blocks, files_->PartialBlocks(noted.log.end));
   return {};
 }
 
 Result<bool> ReplayPointWriter::IsDoubtful() {
   ASSIGN_OR_RETURN(const auto held, state_->HoldCommit());
-  ASSIGN_OR_RETURN(const Head head, state_->ReadToAppend());
-  return head.doubtful;
+  ASSIGN_OR_RETURN(const WriterState writer, state_->ReadToAppend());
+  return writer.doubtful;
 }
 
-Status ReplayPointWriter::End(const Head& noted, const Status& status) {
+Status ReplayPointWriter::End(const WriterState& noted, const Status& status) {
   ASSIGN_OR_RETURN(const auto held, state_->HoldCommit());
-  ASSIGN_OR_RETURN(Head head, state_->Read());
+  ASSIGN_OR_RETURN(WriterState writer, state_->Read());
   if (!status.has_value() && status.error().code == Code::kBusy) {
-    head.advancing = false;  // A file could not be opened, so no sync was asked for, nor failed.
-    RETURN_IF_ERROR(state_->Write(head));
+    writer.advancing = false;  // A file could not be opened, so no sync was asked for, nor failed.
+    RETURN_IF_ERROR(state_->Write(writer));
     return status;
   }
-  if (!status.has_value()) return state_->Poison(std::move(head), status.error());
-  if (head.state == HeadState::kPoisoned) return tl::unexpected<Error>(WriterStateFile::Stopped());
-  head.base = noted.log.position;
-  head.base_size = noted.log.end.size;
-  head.base_frames_end = noted.log.end.frames_end;
-  head.advancing = false;
-  RETURN_IF_ERROR(state_->Write(head));
-  state_->NoteUse(head);
+  if (!status.has_value()) return state_->Poison(std::move(writer), status.error());
+  if (writer.phase == WriterPhase::kPoisoned)
+    return tl::unexpected<Error>(WriterStateFile::Stopped());
+  writer.replay_point = noted.log.position;
+  writer.durable_size = noted.log.end.size;
+  writer.durable_frames_end = noted.log.end.frames_end;
+  writer.advancing = false;
+  RETURN_IF_ERROR(state_->Write(writer));
+  state_->NoteUse(writer);
   return {};
 }
 

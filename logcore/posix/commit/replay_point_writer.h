@@ -1,14 +1,13 @@
 // ReplayPointWriter: moves the replay point, which frees the journal before it. Part of StoreWriter
-// (store_writer.h). The order, under the base lock:
+// (store_writer.h). The order, under the replay point lock:
 //
-//   head: advancing, and noted      under the commit lock
-//   the log's files are synced      to the noted end, with their names
-//   the last blocks are read back   which later writes could tear
-//   head: is it doubtful?           under the commit lock: a commit that died meanwhile may have
-//                                   been told of a failed write, and the syncs not: then again,
-//                                   from a recovery on
-//   base slot -> journal; synced    over the older one
-//   head: this base, not advancing  under the commit lock
+//   lock     state: the replay point is being moved; the state is noted   under the commit lock
+//   files    synced up to the noted end, with their names
+//   files    the last blocks are read back, which later writes could tear
+//   lock     is the state doubtful? A commit that died meanwhile may have been told of a failed
+//            write, and the syncs not: again, from a recovery on             under the commit lock
+//   journal  this replay point is written over the older slot, and synced
+//   lock     state: this replay point; it is not being moved                under the commit lock
 //
 // Commits go on meanwhile. One thread. Tested by tests/crash/crash_test.cc and sabotage_test.cc,
 // which leaves each of these steps out.
@@ -38,13 +37,14 @@ class ReplayPointWriter {
 
  private:
   ReplayPointWriter(WriterStateFile* state, LogFiles* files) : state_(state), files_(files) {}
-  // Says in the head that the base is being advanced, and notes it. False: there is no need.
-  Result<bool> Begin(uint64_t sequence, Head* noted);
-  // Makes the files durable up to the noted end. The base says that they are.
-  Status MakeDurable(const Head& noted, Base* base);
+  // Says in the writer state that the replay point is being advanced, and notes it. False: there is
+  // no need.
+  Result<bool> Begin(uint64_t sequence, WriterState* noted);
+  // Makes the files durable up to the noted end. The replay point says that they are.
+  Status MakeDurable(const WriterState& noted, ReplayPoint* replay_point);
   Result<bool> IsDoubtful();
-  // `status`: what became of it so far. Says in the head that it is done.
-  Status End(const Head& noted, const Status& status);
+  // `status`: what became of it so far. Says in the writer state that it is done.
+  Status End(const WriterState& noted, const Status& status);
 
   WriterStateFile* const state_;
   LogFiles* const files_;

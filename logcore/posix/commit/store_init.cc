@@ -18,18 +18,18 @@
 namespace logcore {
 namespace {
 
-Status InitJournal(Disk* disk, const Base& base) {
+Status InitJournal(Disk* disk, const ReplayPoint& replay_point) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> journal, disk->Create("journal", 0600));
   // Real zeros: syncing a record must not have to write the file's own metadata.
-  RETURN_IF_ERROR(WriteZeros(journal.get(), 0, base.journal_length));
-  RETURN_IF_ERROR(journal->WriteAt(0, EncodeBase(base)));
+  RETURN_IF_ERROR(WriteZeros(journal.get(), 0, replay_point.journal_length));
+  RETURN_IF_ERROR(journal->WriteAt(0, EncodeReplayPoint(replay_point)));
   return journal->Sync();
 }
 
-Status InitLock(Disk* disk, const Head& head) {
+Status InitLock(Disk* disk, const WriterState& writer) {
   ASSIGN_OR_RETURN(const std::unique_ptr<File> lock, disk->Create("lock", 0600));
-  RETURN_IF_ERROR(lock->WriteAt(0, std::string(kMaxHeadLength, '\0')));
-  RETURN_IF_ERROR(lock->WriteAt(0, EncodeHead(head)));
+  RETURN_IF_ERROR(lock->WriteAt(0, std::string(kWriterStateLength, '\0')));
+  RETURN_IF_ERROR(lock->WriteAt(0, EncodeWriterState(writer)));
   return lock->Sync();
 }
 
@@ -50,15 +50,15 @@ Status MakeFiles(Disk* disk, const InitOptions& init, const SignerKey& key,
   ASSIGN_OR_RETURN(const std::string boot_id, disk->BootId());
   RETURN_IF_ERROR(LogFiles::Create(disk));
   RETURN_IF_ERROR(WriteNewFile(disk, "key", 0600, key.ToString() + "\n"));
-  Base base{.key = HashFromBytes(disk->RandomBytes(kHashLength)),
-            .journal_length = init.journal_length,
-            .state = {},
-            .blocks = {}};
-  RETURN_IF_ERROR(InitJournal(disk, base));
+  ReplayPoint replay_point{.key = HashFromBytes(disk->RandomBytes(kHashLength)),
+                           .journal_length = init.journal_length,
+                           .state = {},
+                           .blocks = {}};
+  RETURN_IF_ERROR(InitJournal(disk, replay_point));
   RETURN_IF_ERROR(InitLock(disk, {.boot_id = boot_id,
-                                  .state = HeadState::kIdle,
-                                  .base = base.state.position,
-                                  .log = base.state,
+                                  .phase = WriterPhase::kIdle,
+                                  .replay_point = replay_point.state.position,
+                                  .log = replay_point.state,
                                   .complete = true}));
   const PublicationTime now =
       FirstPublicationTime(0, options.clock(), MomentOf(boot_id, disk->Uptime()));

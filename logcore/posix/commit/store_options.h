@@ -23,7 +23,7 @@ struct StoreOptions {
   bool map_segments = false;
   // A batch of so many bytes of frames, or of an eighth of the journal, leaves most of them out of
   // the journal, and writes them once. For shorter ones a second sync costs more than that.
-  size_t outside_length = 512 << 10;
+  size_t direct_length = 512 << 10;
   uint64_t gap_limit = kNoGapLimit;  // store_config.h
 };
 

@@ -81,7 +81,7 @@ Result<std::unique_ptr<StoreWriter>> StoreWriter::OpenAs(Disk* disk, const Store
   RETURN_IF_ERROR(files->CheckEnd(end.size, end.frames_end, end.time));
   writer->records_ = std::make_unique<RecordWriter>(
       state, writer->checkpoints_.get(), writer->replay_points_.get(), files,
-      LogClock(options.clock, uptime), options.outside_length);
+      LogClock(options.clock, uptime), options.direct_length);
   writer->reader_ = std::make_unique<StoreReader>(disk, config, std::move(boot_id), writer->files_,
                                                   writer->published_);
   return writer;

@@ -6,7 +6,7 @@
 //
 //   record_writer.h         commits: records in the journal, then the log's files
 //   checkpoint_writer.h     publishes: the file `checkpoint`
-//   replay_point_writer.h   moves the replay point: the two base slots of the journal
+//   replay_point_writer.h   moves the replay point: the two replay slots of the journal
 //
 // Threads as LogWriter says. Tested by tests/logcore/posix/commit/store_test.cc, origins_test.cc,
 // tests/logcore/log/prepare_test.cc and tests/crash.

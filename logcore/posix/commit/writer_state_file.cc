@@ -9,7 +9,8 @@
 namespace logcore {
 namespace {
 
-// A torn head can only be seen without the commit lock, and only for the moment of one small write.
+// A torn state can only be seen without the commit lock, and only for the moment of one small
+// write.
 constexpr int kReadAttempts = 1000;
 
 }  // namespace
@@ -23,14 +24,14 @@ Result<std::unique_ptr<WriterStateFile>> WriterStateFile::Open(Disk* disk, LogFi
 }
 
 Result<bool> WriterStateFile::Run(Disk* disk, OpeningMode mode, const CheckpointMaker* maker) {
-  ASSIGN_OR_RETURN(const auto held_base, HoldBase());
+  ASSIGN_OR_RETURN(const auto held_replay_point, HoldReplayPoint());
   ASSIGN_OR_RETURN(const auto held, HoldCommit());
   Opening opening(disk, lock_.get(), journal_.get(), files_, published_, maker);
   ASSIGN_OR_RETURN(const bool opened, opening.Run(mode));
   if (!opened) return false;
   boot_id_ = opening.boot_id();
-  mac_key_ = opening.base().key;
-  journal_length_ = opening.base().journal_length;
+  mac_key_ = opening.replay_point().key;
+  journal_length_ = opening.replay_point().journal_length;
   opened_ = opening.head().log;
   recoveries_ = opening.head().recoveries;
   NoteUse(opening.head());
@@ -38,65 +39,66 @@ Result<bool> WriterStateFile::Run(Disk* disk, OpeningMode mode, const Checkpoint
 }
 
 // In a living process: another one died.
-Result<Recovered> WriterStateFile::RunRecovery(Head* head, RecoverFrom from) {
-  return Recover(journal_.get(), files_, *published_, head, *head, from,
-                 [this, head](uint64_t sequence) {
-                   head->durable_sequence = sequence;
-                   return Write(*head);
+Result<Recovered> WriterStateFile::RunRecovery(WriterState* writer, RecoverFrom from) {
+  return Recover(journal_.get(), files_, *published_, writer, *writer, from,
+                 [this, writer](uint64_t sequence) {
+                   writer->durable_sequence = sequence;
+                   return Write(*writer);
                  });
 }
 
-Status WriterStateFile::RecoverFromBase(Head* head) {
-  const Result<Recovered> recovered = RunRecovery(head, RecoverFrom::kBase);
-  if (!recovered.has_value()) return Poison(*head, recovered.error());
-  head->log = recovered->state;
-  head->durable_sequence = head->log.position.sequence;
-  head->advancing = head->doubtful = false;
-  return Write(*head);
+Status WriterStateFile::RecoverFromReplayPoint(WriterState* writer) {
+  const Result<Recovered> recovered = RunRecovery(writer, RecoverFrom::kReplayPoint);
+  if (!recovered.has_value()) return Poison(*writer, recovered.error());
+  writer->log = recovered->state;
+  writer->durable_sequence = writer->log.position.sequence;
+  writer->advancing = writer->doubtful = false;
+  return Write(*writer);
 }
 
-Result<Head> WriterStateFile::ReadToAppend() {
-  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead(*lock_));
-  if (!head || head->boot_id != boot_id_) {
+Result<WriterState> WriterStateFile::ReadToAppend() {
+  ASSIGN_OR_RETURN(std::optional<WriterState> writer, ReadWriterState(*lock_));
+  if (!writer || writer->boot_id != boot_id_) {
     return Fail(Code::kCorrupt, "lock: its head was overwritten");
   }
-  if (head->state == HeadState::kPoisoned) {
+  if (writer->phase == WriterPhase::kPoisoned) {
     stopped_ = true;
     return tl::unexpected<Error>(Stopped());
   }
-  if (head->state == HeadState::kCommitting) {  // Its writer died: it would hold the lock else.
-    const Result<Recovered> recovered = RunRecovery(&*head, RecoverFrom::kHead);
-    if (!recovered.has_value()) return Poison(*head, recovered.error());
-    head->state = HeadState::kIdle;
-    head->log = recovered->state;
-    head->durable_sequence = head->log.position.sequence;
-    head->doubtful |= std::exchange(head->outside, false);
-    ++head->recoveries;
-    RETURN_IF_ERROR(Write(*head));
+  if (writer->phase == WriterPhase::kCommitting) {  // Its writer died: it would hold the lock else.
+    const Result<Recovered> recovered = RunRecovery(&*writer, RecoverFrom::kWriterState);
+    if (!recovered.has_value()) return Poison(*writer, recovered.error());
+    writer->phase = WriterPhase::kIdle;
+    writer->log = recovered->state;
+    writer->durable_sequence = writer->log.position.sequence;
+    writer->doubtful |= std::exchange(writer->direct, false);
+    ++writer->recoveries;
+    RETURN_IF_ERROR(Write(*writer));
   }
-  if (std::exchange(recoveries_, head->recoveries) != head->recoveries) files_->ForgetReserved();
-  return std::move(*head);
+  if (std::exchange(recoveries_, writer->recoveries) != writer->recoveries)
+    files_->ForgetReserved();
+  return std::move(*writer);
 }
 
-Result<Head> WriterStateFile::Read() const {
-  ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead(*lock_));
-  if (!head) return Fail(Code::kCorrupt, "lock: its head was overwritten");
-  return std::move(*head);
+Result<WriterState> WriterStateFile::Read() const {
+  ASSIGN_OR_RETURN(std::optional<WriterState> writer, ReadWriterState(*lock_));
+  if (!writer) return Fail(Code::kCorrupt, "lock: its head was overwritten");
+  return std::move(*writer);
 }
 
-tl::unexpected<Error> WriterStateFile::Poison(Head head, Error why) {
+tl::unexpected<Error> WriterStateFile::Poison(WriterState writer, Error why) {
   stopped_ = true;
-  head.state = HeadState::kPoisoned;
-  const Status written = Write(head);
+  writer.phase = WriterPhase::kPoisoned;
+  const Status written = Write(writer);
   if (!written.has_value()) why.message += "; and " + written.error().message;
   if (why.code != Code::kCorrupt) why.code = Code::kIo;
   return tl::unexpected<Error>(std::move(why));
 }
 
-Result<Head> WriterStateFile::ReadAsReader() const {
+Result<WriterState> WriterStateFile::ReadAsReader() const {
   for (int i = 0; i < kReadAttempts; ++i) {
-    ASSIGN_OR_RETURN(std::optional<Head> head, ReadHead(*lock_));
-    if (head) return std::move(*head);
+    ASSIGN_OR_RETURN(std::optional<WriterState> writer, ReadWriterState(*lock_));
+    if (writer) return std::move(*writer);
   }
   return Fail(Code::kCorrupt, "lock: its head cannot be read");
 }
@@ -106,9 +108,9 @@ Error WriterStateFile::Stopped() {
 }
 
 // Frames outside the journal count as those inside: they take as long to recover.
-void WriterStateFile::NoteUse(const Head& head) {
-  const double frames = static_cast<double>(head.log.end.frames_end - head.base_frames_end);
-  replay_length_ = std::max(UsedPart(head.base, head.log.position, journal_length_),
+void WriterStateFile::NoteUse(const WriterState& writer) {
+  const double frames = static_cast<double>(writer.log.end.frames_end - writer.durable_frames_end);
+  replay_length_ = std::max(UsedPart(writer.replay_point, writer.log.position, journal_length_),
                             frames / static_cast<double>(journal_length_ - kRecordsStart));
 }
 

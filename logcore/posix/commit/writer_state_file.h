@@ -1,13 +1,14 @@
 // WriterStateFile: the locks of a store's writers, and what each commit leaves for the next: the
-// head in the file `lock` (journal.h), read by whoever holds the commit lock, of whichever process.
-// If the one that held it died, the next one recovers here. Part of StoreWriter (store_writer.h).
+// writer state in the file `lock` (journal.h), read by whoever holds the commit lock, of whichever
+// process. If the one that held it died, the next one recovers here. Part of StoreWriter
+// (store_writer.h).
 //
 // The locks are taken in this order; each process also has a mutex for each, as the lock is the
 // process's:
 //
-//   base       moving the replay point, sync and all
+//   replay     moving the replay point, sync and all
 //   turnstile  in line for the next one: the first to wait here is the first to commit
-//   commit     reading and writing the head, and a commit
+//   commit     reading and writing the writer state, and a commit
 //   publish    publishing
 //
 // Any thread; what is said to be under a lock, by its holder. Tested by tests/crash/crash_test.cc.
@@ -53,7 +54,9 @@ class WriterStateFile {
   File* journal() const { return journal_.get(); }
   uint64_t journal_length() const { return journal_length_; }
 
-  Result<std::unique_ptr<Held>> HoldBase() { return Held::Take(&base_, lock_.get(), kBase); }
+  Result<std::unique_ptr<Held>> HoldReplayPoint() {
+    return Held::Take(&replay_point_, lock_.get(), kReplayPoint);
+  }
   Result<std::unique_ptr<Held>> HoldCommit() { return Held::Take(&commit_, lock_.get(), kCommit); }
   Result<std::unique_ptr<Held>> HoldPublish() {
     return Held::Take(&publish_, lock_.get(), kPublish);
@@ -63,38 +66,39 @@ class WriterStateFile {
 
   // What the next commit goes after. Recovers first if the process that was in a commit died.
   // kReadOnly if a process has stopped the log.
-  Result<Head> ReadToAppend();
-  // Mends, under the base lock, too, what a process left that died while it moved the replay point.
-  Status RecoverFromBase(Head* head);
+  Result<WriterState> ReadToAppend();
+  // Mends, under the replay point lock, too, what a process left that died while it moved the
+  // replay point.
+  Status RecoverFromReplayPoint(WriterState* writer);
   // As it stands, whatever has happened.
-  Result<Head> Read() const;
-  Status Write(const Head& head) { return WriteHead(lock_.get(), head); }
+  Result<WriterState> Read() const;
+  Status Write(const WriterState& writer) { return WriteWriterState(lock_.get(), writer); }
   // Stops the log in every process, until a new one has recovered. To the caller it is an error of
   // the disk whose outcome is unknown.
-  tl::unexpected<Error> Poison(Head head, Error why);
+  tl::unexpected<Error> Poison(WriterState writer, Error why);
 
   // ---- Without it.
 
   // Another process may be writing it: reads until it is not torn.
-  Result<Head> ReadAsReader() const;
+  Result<WriterState> ReadAsReader() const;
   // Whether this process has to stop, and the error that it gives then.
   bool stopped() const { return stopped_; }
   void Stop() { stopped_ = true; }
   static Error Stopped();
   // How much is to be replayed, as LogWriter says, as of the last NoteUse.
   double replay_length() const { return replay_length_.load(std::memory_order_relaxed); }
-  void NoteUse(const Head& head);
+  void NoteUse(const WriterState& writer);
 
  private:
   WriterStateFile(LogFiles* files, PublishedFile* published)
       : files_(files), published_(published) {}
-  Result<Recovered> RunRecovery(Head* head, RecoverFrom from);
+  Result<Recovered> RunRecovery(WriterState* writer, RecoverFrom from);
 
   LogFiles* const files_;
   PublishedFile* const published_;
   std::unique_ptr<File> lock_;
   std::unique_ptr<File> journal_;
-  std::mutex base_;
+  std::mutex replay_point_;
   std::mutex commit_;
   std::mutex publish_;
   uint64_t recoveries_ = 0;  // that files_ knows of; under the commit lock

@@ -9,8 +9,8 @@ namespace logcore {
 namespace {
 
 constexpr std::string_view kRecordMagic = "tlogrec2";
-constexpr std::string_view kBaseMagic = "tlogbas2";
-constexpr std::string_view kHeadMagic = "tloghd03";
+constexpr std::string_view kReplayMagic = "tlogbas2";
+constexpr std::string_view kStateMagic = "tloghd03";
 constexpr size_t kMacOffset = kRecordHeaderLength - kHashLength;
 
 void AppendPosition(std::string* out, const JournalPosition& position) {
@@ -82,7 +82,7 @@ bool ChecksumFollows(std::string_view bytes, const ByteReader& reader) {
 }  // namespace
 
 uint64_t RecordHeader::Length() const {
-  const uint64_t length = kRecordHeaderLength + (frames_length - outside);
+  const uint64_t length = kRecordHeaderLength + (frames_length - direct);
   return (length + kJournalBlock - 1) / kJournalBlock * kJournalBlock;
 }
 
@@ -94,7 +94,7 @@ void EncodeRecordHeader(const Hash& key, RecordHeader* header, char* out) {
   AppendBigEndian(&bytes, header->start_size);
   AppendBigEndian(&bytes, header->size);
   AppendBigEndian(&bytes, header->frames_length);
-  AppendBigEndian(&bytes, header->outside);
+  AppendBigEndian(&bytes, header->direct);
   AppendBigEndian(&bytes, static_cast<uint64_t>(header->time));
   bytes.append(header->root.view());
   bytes.append(header->previous.view());
@@ -113,7 +113,7 @@ std::optional<RecordHeader> DecodeRecordHeader(const Hash& key, std::string_view
   header.start_size = reader.Integer<uint64_t>();
   header.size = reader.Integer<uint64_t>();
   header.frames_length = reader.Integer<uint64_t>();
-  header.outside = reader.Integer<uint64_t>();
+  header.direct = reader.Integer<uint64_t>();
   header.time = static_cast<int64_t>(reader.Integer<uint64_t>());
   header.root = *TakeHash(&reader);
   header.previous = *TakeHash(&reader);
@@ -121,45 +121,47 @@ std::optional<RecordHeader> DecodeRecordHeader(const Hash& key, std::string_view
   if (Sha256({key.view(), bytes.substr(0, kMacOffset)}) != header.mac) return std::nullopt;
   if (header.start_size >= header.size || kMaxTreeSize < header.size) return std::nullopt;
   if (header.frames_length > journal_length || header.time < 0) return std::nullopt;
-  if (header.frames_length < header.outside || header.outside % kBlockLength != 0) {
+  if (header.frames_length < header.direct || header.direct % kBlockLength != 0) {
     return std::nullopt;
   }
   return header;
 }
 
-std::optional<uint64_t> PlaceRecord(const JournalPosition& base, const JournalPosition& tail,
-                                    uint64_t length, uint64_t journal_length) {
+std::optional<uint64_t> PlaceRecord(const JournalPosition& replay_point,
+                                    const JournalPosition& tail, uint64_t length,
+                                    uint64_t journal_length) {
   const bool fits_at_tail = tail.tail <= journal_length && length <= journal_length - tail.tail;
   const bool fits_at_start = length <= journal_length - kRecordsStart;
-  if (base.sequence == tail.sequence) {  // Nothing needs to be kept.
+  if (replay_point.sequence == tail.sequence) {  // Nothing needs to be kept.
     if (fits_at_tail) return tail.tail;
     if (fits_at_start) return kRecordsStart;
     return std::nullopt;
   }
-  // A new tail never meets the base exactly: that would look like an empty ring.
-  if (base.tail <= tail.tail) {
+  // A new tail never meets the replay point exactly: that would look like an empty ring.
+  if (replay_point.tail <= tail.tail) {
     if (fits_at_tail) return tail.tail;
-    if (kRecordsStart + length < base.tail) return kRecordsStart;
+    if (kRecordsStart + length < replay_point.tail) return kRecordsStart;
     return std::nullopt;
   }
-  if (tail.tail + length < base.tail) return tail.tail;
+  if (tail.tail + length < replay_point.tail) return tail.tail;
   return std::nullopt;
 }
 
-double UsedPart(const JournalPosition& base, const JournalPosition& tail, uint64_t journal_length) {
+double UsedPart(const JournalPosition& replay_point, const JournalPosition& tail,
+                uint64_t journal_length) {
   const uint64_t ring = journal_length - kRecordsStart;
-  if (base.sequence == tail.sequence) return 0;
-  const uint64_t used = (ring + tail.tail - base.tail) % ring;
+  if (replay_point.sequence == tail.sequence) return 0;
+  const uint64_t used = (ring + tail.tail - replay_point.tail) % ring;
   return used == 0 ? 1.0 : static_cast<double>(used) / static_cast<double>(ring);
 }
 
-std::string EncodeBase(const Base& base) {
-  std::string bytes(kBaseMagic);
-  bytes.append(base.key.view());
-  AppendBigEndian(&bytes, base.journal_length);
-  AppendState(&bytes, base.state);
-  AppendBigEndian(&bytes, static_cast<uint16_t>(base.blocks.size()));
-  for (const Block& block : base.blocks) {
+std::string EncodeReplayPoint(const ReplayPoint& replay_point) {
+  std::string bytes(kReplayMagic);
+  bytes.append(replay_point.key.view());
+  AppendBigEndian(&bytes, replay_point.journal_length);
+  AppendState(&bytes, replay_point.state);
+  AppendBigEndian(&bytes, static_cast<uint16_t>(replay_point.blocks.size()));
+  for (const Block& block : replay_point.blocks) {
     AppendBigEndian(&bytes, static_cast<uint16_t>(block.name.size()));
     bytes.append(block.name);
     AppendBigEndian(&bytes, block.offset);
@@ -167,84 +169,87 @@ std::string EncodeBase(const Base& base) {
     bytes.append(block.bytes);
   }
   AppendChecksum(&bytes);
-  CHECK(bytes.size() <= kBaseSlotLength);
+  CHECK(bytes.size() <= kReplaySlotLength);
   return bytes;
 }
 
-std::optional<Base> DecodeBase(std::string_view slot) {
-  if (!slot.starts_with(kBaseMagic)) return std::nullopt;
+std::optional<ReplayPoint> DecodeReplayPoint(std::string_view slot) {
+  if (!slot.starts_with(kReplayMagic)) return std::nullopt;
   ByteReader reader(slot);
-  reader.Take(kBaseMagic.size());
-  Base base;
+  reader.Take(kReplayMagic.size());
+  ReplayPoint replay_point;
   const std::optional<Hash> key = TakeHash(&reader);
   if (!key) return std::nullopt;
-  base.key = *key;
-  base.journal_length = reader.Integer<uint64_t>();
+  replay_point.key = *key;
+  replay_point.journal_length = reader.Integer<uint64_t>();
   std::optional<LogState> state = TakeState(&reader);
   if (!state) return std::nullopt;
-  base.state = std::move(*state);
+  replay_point.state = std::move(*state);
   const uint16_t blocks = reader.Integer<uint16_t>();
   for (int i = 0; i < blocks && reader.ok(); ++i) {
     Block block;
     block.name = reader.Take(reader.Integer<uint16_t>());
     block.offset = reader.Integer<uint64_t>();
     block.bytes = reader.Take(reader.Integer<uint16_t>());
-    base.blocks.push_back(std::move(block));
+    replay_point.blocks.push_back(std::move(block));
   }
   if (!ChecksumFollows(slot, reader)) return std::nullopt;
-  // A slot is written whole: if an older, longer base goes on behind this one, the write was cut.
+  // A slot is written whole: if an older, longer replay point goes on behind this one, the write
+  // was cut.
   if (!IsZeros(reader.rest().substr(kHashLength))) return std::nullopt;
-  if (base.journal_length < kMinJournalLength || kMaxJournalLength < base.journal_length ||
-      base.journal_length % kJournalBlock != 0 || base.state.position.tail < kRecordsStart ||
-      base.journal_length < base.state.position.tail) {
+  if (replay_point.journal_length < kMinJournalLength ||
+      kMaxJournalLength < replay_point.journal_length ||
+      replay_point.journal_length % kJournalBlock != 0 ||
+      replay_point.state.position.tail < kRecordsStart ||
+      replay_point.journal_length < replay_point.state.position.tail) {
     return std::nullopt;
   }
-  return base;
+  return replay_point;
 }
 
-std::string EncodeHead(const Head& head) {
-  CHECK(head.boot_id.size() == 16);
-  std::string bytes(kHeadMagic);
-  bytes.append(head.boot_id);
-  bytes.push_back(static_cast<char>(head.state));
-  bytes.push_back(static_cast<char>((head.complete ? 1 : 0) | (head.advancing ? 2 : 0) |
-                                    (head.outside ? 4 : 0) | (head.doubtful ? 8 : 0)));
-  AppendPosition(&bytes, head.base);
-  AppendBigEndian(&bytes, head.base_size);
-  AppendBigEndian(&bytes, head.base_frames_end);
-  AppendBigEndian(&bytes, head.durable_sequence);
-  AppendBigEndian(&bytes, head.recoveries);
-  AppendState(&bytes, head.log);
+std::string EncodeWriterState(const WriterState& writer) {
+  CHECK(writer.boot_id.size() == 16);
+  std::string bytes(kStateMagic);
+  bytes.append(writer.boot_id);
+  bytes.push_back(static_cast<char>(writer.phase));
+  bytes.push_back(static_cast<char>((writer.complete ? 1 : 0) | (writer.advancing ? 2 : 0) |
+                                    (writer.direct ? 4 : 0) | (writer.doubtful ? 8 : 0)));
+  AppendPosition(&bytes, writer.replay_point);
+  AppendBigEndian(&bytes, writer.durable_size);
+  AppendBigEndian(&bytes, writer.durable_frames_end);
+  AppendBigEndian(&bytes, writer.durable_sequence);
+  AppendBigEndian(&bytes, writer.recoveries);
+  AppendState(&bytes, writer.log);
   AppendChecksum(&bytes);
-  CHECK(bytes.size() <= kMaxHeadLength);
+  CHECK(bytes.size() <= kWriterStateLength);
   return bytes;
 }
 
-std::optional<Head> DecodeHead(std::string_view bytes) {
-  if (!bytes.starts_with(kHeadMagic)) return std::nullopt;
+std::optional<WriterState> DecodeWriterState(std::string_view bytes) {
+  if (!bytes.starts_with(kStateMagic)) return std::nullopt;
   ByteReader reader(bytes);
-  reader.Take(kHeadMagic.size());
-  Head head;
-  head.boot_id = reader.Take(16);
+  reader.Take(kStateMagic.size());
+  WriterState writer;
+  writer.boot_id = reader.Take(16);
   const uint8_t state = reader.Integer<uint8_t>();
   if (state < 1 || 3 < state) return std::nullopt;
-  head.state = static_cast<HeadState>(state);
+  writer.phase = static_cast<WriterPhase>(state);
   const uint8_t flags = reader.Integer<uint8_t>();
   if (15 < flags) return std::nullopt;
-  head.complete = (flags & 1) != 0;
-  head.advancing = (flags & 2) != 0;
-  head.outside = (flags & 4) != 0;
-  head.doubtful = (flags & 8) != 0;
-  head.base = TakePosition(&reader);
-  head.base_size = reader.Integer<uint64_t>();
-  head.base_frames_end = reader.Integer<uint64_t>();
-  head.durable_sequence = reader.Integer<uint64_t>();
-  head.recoveries = reader.Integer<uint64_t>();
+  writer.complete = (flags & 1) != 0;
+  writer.advancing = (flags & 2) != 0;
+  writer.direct = (flags & 4) != 0;
+  writer.doubtful = (flags & 8) != 0;
+  writer.replay_point = TakePosition(&reader);
+  writer.durable_size = reader.Integer<uint64_t>();
+  writer.durable_frames_end = reader.Integer<uint64_t>();
+  writer.durable_sequence = reader.Integer<uint64_t>();
+  writer.recoveries = reader.Integer<uint64_t>();
   std::optional<LogState> log = TakeState(&reader);
   if (!log) return std::nullopt;
-  head.log = std::move(*log);
+  writer.log = std::move(*log);
   if (!ChecksumFollows(bytes, reader)) return std::nullopt;
-  return head;
+  return writer;
 }
 
 }  // namespace logcore

@@ -12,22 +12,22 @@ constexpr size_t kScanLength = 256 * kJournalBlock;
 
 }  // namespace
 
-Result<std::string> ReadBaseSlot(const File& journal, uint64_t number) {
-  std::string slot(kBaseSlotLength, '\0');
+Result<std::string> ReadReplaySlot(const File& journal, uint64_t number) {
+  std::string slot(kReplaySlotLength, '\0');
   ASSIGN_OR_RETURN(const size_t length,
-                   journal.ReadAt(number * kBaseSlotLength, slot.data(), slot.size()));
+                   journal.ReadAt(number * kReplaySlotLength, slot.data(), slot.size()));
   slot.resize(length);
   return slot;
 }
 
-Result<Base> ReadBase(const File& journal, std::optional<uint64_t> sequence) {
-  std::optional<Base> found;
+Result<ReplayPoint> ReadReplayPoint(const File& journal, std::optional<uint64_t> sequence) {
+  std::optional<ReplayPoint> found;
   for (uint64_t i = 0; i < 2; ++i) {
-    ASSIGN_OR_RETURN(const std::string slot, ReadBaseSlot(journal, i));
-    std::optional<Base> base = DecodeBase(slot);
-    if (!base || (sequence && base->state.position.sequence != *sequence)) continue;
-    if (!found || found->state.position.sequence < base->state.position.sequence) {
-      found = std::move(base);
+    ASSIGN_OR_RETURN(const std::string slot, ReadReplaySlot(journal, i));
+    std::optional<ReplayPoint> replay_point = DecodeReplayPoint(slot);
+    if (!replay_point || (sequence && replay_point->state.position.sequence != *sequence)) continue;
+    if (!found || found->state.position.sequence < replay_point->state.position.sequence) {
+      found = std::move(replay_point);
     }
   }
   if (!found) return Fail(Code::kCorrupt, "journal: no base slot is valid");
@@ -66,7 +66,7 @@ Result<std::optional<JournalRecord>> JournalReader::RecordAt(uint64_t offset,
   JournalRecord record{.offset = offset,
                        .header = *header,
                        .bytes = std::string(header->Length(), '\0'),
-                       .outside = {},
+                       .direct = {},
                        .joined_frames = {},
                        .leaf_hashes = {},
                        .prepared = {}};
@@ -87,23 +87,23 @@ Result<std::optional<JournalRecord>> JournalReader::RecordAt(uint64_t offset,
 
 Result<bool> JournalReader::JoinFrames(const LogState& state, JournalRecord* record) const {
   const RecordHeader& header = record->header;
-  if (header.outside == 0) return true;
-  ASSIGN_OR_RETURN(record->outside, files_->OutsideOf(state.end, header.size - header.start_size,
-                                                      header.frames_length));
-  const auto [skip, length] = record->outside;
-  if (length != header.outside) return false;
+  if (header.direct == 0) return true;
+  ASSIGN_OR_RETURN(record->direct, files_->DirectPartOf(state.end, header.size - header.start_size,
+                                                        header.frames_length));
+  const auto [skip, length] = record->direct;
+  if (length != header.direct) return false;
   const std::string_view inside =
       std::string_view(record->bytes).substr(kRecordHeaderLength, header.frames_length - length);
   std::string& frames = record->joined_frames;
   frames.reserve(header.frames_length);
   frames.append(inside.substr(0, skip)).append(length, '\0').append(inside.substr(skip));
-  return files_->ReadOutside(state.end, record->outside, frames.data() + skip);
+  return files_->ReadDirect(state.end, record->direct, frames.data() + skip);
 }
 
-Status JournalReader::CheckNewest(const LogState& state, const Base& base) const {
-  if (state == base.state) return {};
+Status JournalReader::CheckNewest(const LogState& state, const ReplayPoint& replay_point) const {
+  if (state == replay_point.state) return {};
   const JournalPosition& position = state.position;
-  if (base.state.position.sequence < position.sequence) {
+  if (replay_point.state.position.sequence < position.sequence) {
     ASSIGN_OR_RETURN(const std::optional<RecordHeader> header, Header(position.record));
     if (header && header->sequence == position.sequence && header->mac == state.chain &&
         header->size == state.end.size && position.record + header->Length() == position.tail) {

@@ -1,4 +1,4 @@
-// JournalReader: what a journal holds, verified: its base slots, and the chain of records after a
+// JournalReader: what a journal holds, verified: its replay slots, and the chain of records after a
 // state. Reads only. Recovery (recovery.h) writes down what it finds; the audit compares it.
 //
 // One thread. Tested by tests/logcore/posix/commit/store_test.cc and tests/crash.
@@ -19,23 +19,23 @@
 
 namespace logcore {
 
-// The bytes of base slot 0 or 1, as many as are there.
-Result<std::string> ReadBaseSlot(const File& journal, uint64_t number);
-// The valid base slot of `sequence`, or the newest one; kCorrupt if it is not there.
-Result<Base> ReadBase(const File& journal, std::optional<uint64_t> sequence);
+// The bytes of replay slot 0 or 1, as many as are there.
+Result<std::string> ReadReplaySlot(const File& journal, uint64_t number);
+// The valid replay slot of `sequence`, or the newest one; kCorrupt if it is not there.
+Result<ReplayPoint> ReadReplayPoint(const File& journal, std::optional<uint64_t> sequence);
 
 // A record that is what it says: mac, chain, frames and root.
 struct JournalRecord {
   uint64_t offset = 0;
   RecordHeader header;
   std::string bytes;  // all of it, with its padding
-  Outside outside;
+  DirectPart direct;
   std::string joined_frames;  // if some are outside
   std::vector<Hash> leaf_hashes;
   Prepared prepared;
 
   std::string_view frames() const {
-    if (outside.length != 0) return joined_frames;
+    if (direct.length != 0) return joined_frames;
     return std::string_view(bytes).substr(kRecordHeaderLength, header.frames_length);
   }
   JournalPosition end() const { return {header.sequence, offset + header.Length(), offset}; }
@@ -44,16 +44,19 @@ struct JournalRecord {
 class JournalReader {
  public:
   // `journal` and `files` outlive this.
-  JournalReader(const File* journal, const LogFiles* files, const Base& base)
-      : journal_(journal), files_(files), key_(base.key), length_(base.journal_length) {}
+  JournalReader(const File* journal, const LogFiles* files, const ReplayPoint& replay_point)
+      : journal_(journal),
+        files_(files),
+        key_(replay_point.key),
+        length_(replay_point.journal_length) {}
 
   // The record that follows `state`, if there is a valid one.
   Result<std::optional<JournalRecord>> After(const LogState& state) const;
   // The header at `offset`, if its mac is right.
   Result<std::optional<RecordHeader>> Header(uint64_t offset) const;
-  // kCorrupt unless the newest record before `state` is there, or `base` is that state. A journal
-  // that was rolled back does not have it.
-  Status CheckNewest(const LogState& state, const Base& base) const;
+  // kCorrupt unless the newest record before `state` is there, or the replay point is that state. A
+  // journal that was rolled back does not have it.
+  Status CheckNewest(const LogState& state, const ReplayPoint& replay_point) const;
   // kCorrupt if there is any record that a torn end after `sequence` does not explain: one of
   // sequence + 2 or later.
   Status CheckNothingLater(uint64_t sequence) const;

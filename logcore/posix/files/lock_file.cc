@@ -10,39 +10,39 @@ Result<std::unique_ptr<AllHeld>> AllHeld::Take(Disk* disk) {
   ASSIGN_OR_RETURN(const bool opened, all->lock_->TryLock(kOpened, LockKind::kShared));
   if (!opened) return Fail(Code::kBusy, "it is being repaired");
   size_t i = 0;
-  for (const LockNumber which : {kBase, kCommit, kPublish}) {
+  for (const LockNumber which : {kReplayPoint, kCommit, kPublish}) {
     ASSIGN_OR_RETURN(all->held_[i], Held::Take(&all->mutexes_[i], all->lock_.get(), which));
     ++i;
   }
   return all;
 }
 
-Status CheckHeadLength(const File& lock) {
+Status CheckWriterStateLength(const File& lock) {
   ASSIGN_OR_RETURN(const uint64_t length, lock.Length());
-  if (length == kMaxHeadLength) return {};
+  if (length == kWriterStateLength) return {};
   return Fail(Code::kCorrupt, "lock: is " + std::to_string(length) + " bytes long, not " +
-                                  std::to_string(kMaxHeadLength));
+                                  std::to_string(kWriterStateLength));
 }
 
-Result<std::optional<Head>> ReadHead(const File& lock) {
-  std::string bytes(kMaxHeadLength, '\0');
+Result<std::optional<WriterState>> ReadWriterState(const File& lock) {
+  std::string bytes(kWriterStateLength, '\0');
   ASSIGN_OR_RETURN(const size_t length, lock.ReadAt(0, bytes.data(), bytes.size()));
   bytes.resize(length);
-  std::optional<Head> head = DecodeHead(bytes);
-  if (!head) return head;
-  std::string expected = EncodeHead(*head);
-  expected.resize(kMaxHeadLength, '\0');
-  if (bytes != expected) head.reset();
-  return head;
+  std::optional<WriterState> writer = DecodeWriterState(bytes);
+  if (!writer) return writer;
+  std::string expected = EncodeWriterState(*writer);
+  expected.resize(kWriterStateLength, '\0');
+  if (bytes != expected) writer.reset();
+  return writer;
 }
 
-Status WriteHead(File* lock, const Head& head) {
-  std::string bytes = EncodeHead(head);
-  bytes.resize(kMaxHeadLength, '\0');  // Nothing of a longer one is left after it.
+Status WriteWriterState(File* lock, const WriterState& writer) {
+  std::string bytes = EncodeWriterState(writer);
+  bytes.resize(kWriterStateLength, '\0');  // Nothing of a longer one is left after it.
   return lock->WriteAt(0, bytes);
 }
 
-tl::unexpected<Error> FailOldHead() {
+tl::unexpected<Error> FailOldState() {
   return Fail(Code::kCorrupt, "lock: its head is older than the journal");
 }
 

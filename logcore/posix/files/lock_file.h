@@ -1,7 +1,8 @@
 // The file `lock`: the locks that writers take (writer_state_file.h), one for a run of a backup
-// (backup_files.h), which has no writer, and the head (journal.h).
+// (backup_files.h), which has no writer, and the writer state (journal.h).
 //
-// The head may be read without a lock: it can look torn then, for the moment of one small write.
+// The writer state may be read without a lock: it can look torn then, for the moment of one small
+// write.
 //
 // Any thread. Tested by tests/logcore/posix/commit/store_test.cc and tests/crash.
 
@@ -25,7 +26,7 @@ enum LockNumber : int {
   kTurnstile = 0,
   kCommit = 1,
   kPublish = 2,
-  kBase = 3,
+  kReplayPoint = 3,
   kOpened = 4,
   kBackup = 5
 };
@@ -53,9 +54,9 @@ class Held {
   const int which_;
 };
 
-// Those of a commit, a base and a publication, and kOpened, shared: no other process appends to the
-// store or repairs it meanwhile. A run of a backup does not ask for them, but for kBackup alone.
-// kBusy if it is being repaired.
+// Those of a commit, a replay point and a publication, and kOpened, shared: no other process
+// appends to the store or repairs it meanwhile. A run of a backup does not ask for them, but for
+// kBackup alone. kBusy if it is being repaired.
 class AllHeld {
  public:
   static Result<std::unique_ptr<AllHeld>> Take(Disk* disk);
@@ -67,13 +68,13 @@ class AllHeld {
   std::unique_ptr<Held> held_[3];
 };
 
-// kCorrupt unless the file has the length that a head has, always.
-Status CheckHeadLength(const File& lock);
-// Nothing if the file does not hold a head and, after it, zeros alone.
-Result<std::optional<Head>> ReadHead(const File& lock);
-Status WriteHead(File* lock, const Head& head);
-// kCorrupt, of a head that was put back alone.
-tl::unexpected<Error> FailOldHead();
+// kCorrupt unless the file has the length that a writer state has, always.
+Status CheckWriterStateLength(const File& lock);
+// Nothing if the file does not hold a writer state and, after it, zeros alone.
+Result<std::optional<WriterState>> ReadWriterState(const File& lock);
+Status WriteWriterState(File* lock, const WriterState& writer);
+// kCorrupt, of a writer state that was put back alone.
+tl::unexpected<Error> FailOldState();
 
 }  // namespace logcore
 

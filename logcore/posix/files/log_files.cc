@@ -326,15 +326,15 @@ Result<LogEnd> LogFiles::Write(const LogEnd& end, const LogAppend& append) {
 Status LogFiles::WritePart(const LogEnd& end, const LogAppend& append, const SegmentPart& part) {
   const uint64_t offset = end.frames_end + part.skip;
   ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, SegmentToWrite(part.segment));
-  if (part.first == 0) segment->SetBase(offset);
+  if (part.first == 0) segment->SetReplayPoint(offset);
   ASSIGN_OR_RETURN(const uint64_t place, segment->PlaceOf(offset));
   const std::string_view frames = append.frames.substr(part.skip, part.length);
-  const auto [skip, outside] = append.outside;
-  if (outside == 0) {
+  const auto [skip, direct] = append.direct;
+  if (direct == 0) {
     RETURN_IF_ERROR(segment->frames()->WriteAt(place, frames));
   } else {
     CHECK(frames.size() == append.frames.size());
-    const uint64_t rest = skip + outside;
+    const uint64_t rest = skip + direct;
     RETURN_IF_ERROR(segment->frames()->WriteAt(place, frames.substr(0, skip)));
     RETURN_IF_ERROR(segment->frames()->WriteAt(place + rest, frames.substr(rest)));
   }
@@ -365,17 +365,17 @@ LogFiles::Gap LogFiles::GapAfter(const LogEnd& end, uint64_t place) const {
   return {begin, RoundUpToBlock(begin + std::min(zeros, gap_limit_))};
 }
 
-Result<Outside> LogFiles::OutsideOf(const LogEnd& end, uint64_t count,
-                                    uint64_t frames_length) const {
-  if (end.size / kSegmentEntries != (end.size + count - 1) / kSegmentEntries) return Outside();
+Result<DirectPart> LogFiles::DirectPartOf(const LogEnd& end, uint64_t count,
+                                          uint64_t frames_length) const {
+  if (end.size / kSegmentEntries != (end.size + count - 1) / kSegmentEntries) return DirectPart();
   ASSIGN_OR_RETURN(const uint64_t place, NextPlace(end));
   const uint64_t skip = GapAfter(end, place).end - place;
-  if (frames_length < skip) return Outside();
-  return Outside{skip, (frames_length - skip) / kBlockLength * kBlockLength};
+  if (frames_length < skip) return DirectPart();
+  return DirectPart{skip, (frames_length - skip) / kBlockLength * kBlockLength};
 }
 
-Status LogFiles::WriteOutside(const LogEnd& end, const LogAppend& append) {
-  const auto [skip, length] = append.outside;
+Status LogFiles::WriteDirect(const LogEnd& end, const LogAppend& append) {
+  const auto [skip, length] = append.direct;
   ASSIGN_OR_RETURN(const uint64_t place, NextPlace(end));
   ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment,
                    SegmentToWrite(end.size / kSegmentEntries));
@@ -384,13 +384,13 @@ Status LogFiles::WriteOutside(const LogEnd& end, const LogAppend& append) {
   return segment->frames()->Sync();
 }
 
-Result<bool> LogFiles::ReadOutside(const LogEnd& end, const Outside& outside, char* out) const {
+Result<bool> LogFiles::ReadDirect(const LogEnd& end, const DirectPart& direct, char* out) const {
   ASSIGN_OR_RETURN(const uint64_t place, NextPlace(end));
   ASSIGN_OR_RETURN(const std::shared_ptr<const Segment> segment,
                    segments_.Open(end.size / kSegmentEntries));
   ASSIGN_OR_RETURN(const size_t length,
-                   segment->frames()->ReadAt(place + outside.skip, out, outside.length));
-  return length == outside.length;
+                   segment->frames()->ReadAt(place + direct.skip, out, direct.length));
+  return length == direct.length;
 }
 
 Status LogFiles::Sync(uint64_t from, uint64_t to) {

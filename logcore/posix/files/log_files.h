@@ -46,7 +46,7 @@ struct LogEnd {
 };
 
 // A part of frames: `length` bytes after the first `skip` ones.
-struct Outside {
+struct DirectPart {
   uint64_t skip = 0;
   uint64_t length = 0;
 };
@@ -81,14 +81,14 @@ struct LogAppend {
   std::span<const Hash> leaf_hashes;
   const Prepared* prepared;  // of these, after that end
   int64_t time = 0;          // >= LogEnd::time
-  Outside outside = {};      // what WriteOutside writes, and Write does not
+  DirectPart direct = {};    // what WriteDirect writes, and Write does not
 };
 
 // Where the files end after `count` entries with so many bytes of frames, integrated at `time`,
 // which is not before the end's. The clock's second is noted with its first entry.
 LogEnd EndAfter(const LogEnd& end, uint64_t count, uint64_t frames_length, int64_t time);
 
-// A byte range of one of the files, which a base slot (journal.h) keeps: see PartialBlocks.
+// A byte range of one of the files, which a replay slot (journal.h) keeps: see PartialBlocks.
 struct Block {
   std::string name;
   uint64_t offset = 0;
@@ -152,11 +152,11 @@ class LogFiles final : public StoredLog {
   // Of frames to be appended, the part that fills whole blocks of the segment they go to, behind a
   // gap (kNoGapLimit): nothing else is ever in these blocks, so that they can be written before it
   // is known what becomes of the append. None if they go to several segments.
-  Result<Outside> OutsideOf(const LogEnd& end, uint64_t count, uint64_t frames_length) const;
+  Result<DirectPart> DirectPartOf(const LogEnd& end, uint64_t count, uint64_t frames_length) const;
   // Writes that part of an append that Reserve has made room for, and makes it durable.
-  Status WriteOutside(const LogEnd& end, const LogAppend& append);
+  Status WriteDirect(const LogEnd& end, const LogAppend& append);
   // Reads it. False: the file ends before it does.
-  Result<bool> ReadOutside(const LogEnd& end, const Outside& outside, char* out) const;
+  Result<bool> ReadDirect(const LogEnd& end, const DirectPart& direct, char* out) const;
   // Removes what was written so after the end, durably.
   Status CutAfter(const LogEnd& end);
   // Makes every file end where `end` says, durably. Only for a backup (backup_files.h), whose files
@@ -190,7 +190,7 @@ class LogFiles final : public StoredLog {
   // kCorrupt unless every file ends where `end` says: what was never committed cannot be there. Of
   // the segments only the last one is looked at, and that there are none after it.
   Status CheckLengths(const LogEnd& end) const;
-  // As CheckLengths, except that what WriteOutside writes may be there, behind its gap. Entries
+  // As CheckLengths, except that what WriteDirect writes may be there, behind its gap. Entries
   // that were committed, or could have been, are not taken for that.
   Status CheckLengthsBeforeCut(const LogEnd& end) const;
 

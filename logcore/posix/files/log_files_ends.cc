@@ -1,5 +1,5 @@
-// The part of LogFiles that knows where the files end: what a base slot keeps of that, and what may
-// not be there.
+// The part of LogFiles that knows where the files end: what a replay slot keeps of that, and what
+// may not be there.
 
 #include <algorithm>
 #include <optional>
@@ -95,7 +95,7 @@ Status LogFiles::WriteBlocks(std::span<const Block> blocks) {
       return FailCorrupt(block.name, length, kEndsEarly);
     }
     RETURN_IF_ERROR(file->WriteAt(block.offset, block.bytes));
-    if (segment != nullptr) segment->ForgetBase();
+    if (segment != nullptr) segment->ForgetReplayPoint();
   }
   return {};
 }

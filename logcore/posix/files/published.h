@@ -47,8 +47,8 @@ class PublishedFile {
   // The bytes of a whole file that has `slot` in both places, the second time as the publication
   // after it. kTooLarge if the note does not fit.
   static Result<std::string> Encode(Slot slot);
-  // The newest valid slot; kCorrupt if none is. The head in it is parsed from the note, whose
-  // signature is not verified here.
+  // The newest valid slot; kCorrupt if none is. The tree head in it is parsed from the note,
+  // whose signature is not verified here.
   Result<Slot> Read() const;
   // kCorrupt if it is not of the length of two slots.
   Status CheckLength() const;

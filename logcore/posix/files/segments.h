@@ -67,17 +67,17 @@ class Segment {
   const std::string& index_name() const { return index_name_; }
   File* frames() const { return frames_.get(); }
   File* index() const { return index_.get(); }
-  // For the syncs of who advances the base: the kernel reports a failed write once to each opening,
+  // For the syncs of a ReplayPointWriter: the kernel reports a failed write once to each opening,
   // and a commit that syncs its frames must not take the report away.
   File* base_frames() const { return base_frames_.get(); }
 
   // Global offset of the segment's first frame: its first index row, which never changes.
   Result<uint64_t> Base() const;
-  void SetBase(uint64_t base) { base_ = base; }
+  void SetReplayPoint(uint64_t base) { base_ = base; }
   // Where a global offset lies in the file of frames; kCorrupt if the segment begins after it.
   Result<uint64_t> PlaceOf(uint64_t offset) const;
   // To be called after bytes of the index were written over: Base() reads it again.
-  void ForgetBase() { base_ = kUnknown; }
+  void ForgetReplayPoint() { base_ = kUnknown; }
   // Global offset of the frame of entry 16 * `row` of this segment.
   Result<uint64_t> Row(uint64_t row) const;
   // Rows from `first` on, in one read.

@@ -24,7 +24,7 @@ class RestTest : public tlogfs_test::FaultyStoreTest {
   RestTest() {
     faults_.Set([this](const std::string& operation, const std::string& name) -> Status {
       ++operations_;
-      if (operation == "sync" && name == "entries/0") ++bases_;
+      if (operation == "sync" && name == "entries/0") ++replay_points_;
       return {};
     });
   }
@@ -36,7 +36,7 @@ class RestTest : public tlogfs_test::FaultyStoreTest {
   }
 
   std::atomic<int> operations_{0};
-  std::atomic<int> bases_{0};
+  std::atomic<int> replay_points_{0};
 };
 
 TEST_F(RestTest, ARestingLogIsMadeDurableOnceAndThenLeftAlone) {
@@ -47,7 +47,7 @@ TEST_F(RestTest, ARestingLogIsMadeDurableOnceAndThenLeftAlone) {
     const auto start = std::chrono::steady_clock::now();
     ASSERT_TRUE(WaitForRest());
     EXPECT_GT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(200));
-    EXPECT_EQ(bases_, round);
+    EXPECT_EQ(replay_points_, round);
     // The publisher may have had something to do still.
     ASSERT_TRUE(Published(sequencer.get(), sequencer->Newest()).has_value());
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -57,7 +57,7 @@ TEST_F(RestTest, ARestingLogIsMadeDurableOnceAndThenLeftAlone) {
   }
   sequencer->Stop();
   ASSERT_TRUE(store_->Close().has_value());
-  EXPECT_EQ(bases_, 2);  // There was nothing left to do.
+  EXPECT_EQ(replay_points_, 2);  // There was nothing left to do.
 }
 
 // Another process notes the end of the log, this one appends, then the other one's base is written:
@@ -95,7 +95,7 @@ TEST_F(RestTest, WhileAppendsFollowEachOtherTheJournalAloneIsSynced) {
     last = now;
   }
   if (std::chrono::milliseconds(450) < longest) GTEST_SKIP() << "the machine made a pause";
-  EXPECT_EQ(bases_, 0);
+  EXPECT_EQ(replay_points_, 0);
 }
 
 }  // namespace

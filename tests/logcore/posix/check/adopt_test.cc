@@ -1,6 +1,6 @@
 // `tlogfs adopt` of a store that is where it always was: somebody thought it a copy, or wanted to
 // mend it. It must do no harm, whatever state it is in: after a failed sync the page cache holds
-// what the disk does not, and only the head in `lock` knows.
+// what the disk does not, and only the writer state in `lock` knows.
 //
 // A life of a store in which one operation fails; then adopt; then it goes on, over several laps of
 // the journal. After each step the power is cut in a copy of that world, and all that was promised
@@ -24,7 +24,7 @@ class AdoptTest : public testing::Test {
     for (uint64_t seed = 1; seed <= 7 && actor != nullptr; ++seed) {
       world->Commit(actor.get(), MakeEntries(seed, 20 * seed));
       if (!world->error() && seed % 2 == 0) world->Publish(actor.get());
-      if (!world->error() && seed % 3 == 0) world->AdvanceBase(actor.get());
+      if (!world->error() && seed % 3 == 0) world->AdvanceReplayPoint(actor.get());
       if (world->error()) return;
     }
   }

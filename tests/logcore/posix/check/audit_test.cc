@@ -170,16 +170,16 @@ TEST_F(AuditTest, WriterThatIsInACommitOrDiedInItIsNoDamage) {
                                           "hashes/1",  "hashes/2",        "times"};
   std::map<std::string, std::string> before;
   for (const std::string& name : names) before[name] = directory_.Read(name);
-  Head head = DecodeHead(directory_.Read("lock")).value();
+  WriterState head = DecodeWriterState(directory_.Read("lock")).value();
   log_.Add("one more");
   Batch batch;
   batch.Append(log_.Frames(kSize, kSize + 1), 1);
   ASSERT_TRUE(store_->Commit(&batch).has_value());
   for (const std::string& name : names) directory_.Write(name, before[name]);
-  EXPECT_FALSE(Damages().empty());  // With a head that is idle it is.
-  head.state = HeadState::kCommitting;
-  std::string bytes = EncodeHead(head);
-  bytes.resize(kMaxHeadLength, '\0');
+  EXPECT_FALSE(Damages().empty());  // With a writer state that is idle it is.
+  head.phase = WriterPhase::kCommitting;
+  std::string bytes = EncodeWriterState(head);
+  bytes.resize(kWriterStateLength, '\0');
   directory_.Write("lock", bytes);
   const Result<AuditReport> report = Audit(disk_.get(), {});
   ASSERT_TRUE(report.has_value()) << report.error().message;

@@ -90,7 +90,7 @@ TEST_F(BackupAuditTest, WhatIsNoFileAmongTheSegmentsIsDamage) {
   EXPECT_THAT(report.error().message, HasSubstr("entries/1"));
 }
 
-// Between steps 4 and 5 the base slot goes to 700, the checkpoint to 300: what is between them is
+// Between steps 4 and 5 the replay slot goes to 700, the checkpoint to 300: what is between them is
 // taken by an adoption.
 TEST_F(BackupAuditTest, WhatARunHasNotPublishedIsAuditedToo) {
   MustBackUp(*moments_[0], &dest_);
@@ -110,7 +110,7 @@ TEST_F(BackupAuditTest, WhatARunHasNotPublishedIsAuditedToo) {
       const auto rotten = dest_.Clone();
       const char byte = static_cast<char>(bytes[i] ^ 4);
       rotten->Rot(name, i, {&byte, 1});
-      // What the base slot keeps is put back by an adoption.
+      // What the replay slot keeps is put back by an adoption.
       const bool is_sound = Damage(rotten.get()).empty();
       const Status adopted = AdoptBackup(rotten.get(), possible());
       EXPECT_EQ(is_sound, adopted.has_value()) << (is_sound ? adopted.error().message : "");

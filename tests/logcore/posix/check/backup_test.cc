@@ -231,8 +231,8 @@ TEST(BackupTest, RefusesADamagedBackup) {
   ExpectRefused(*moments[1], &older, Code::kCorrupt, "the backup: entries/0");
 }
 
-// All but what means nothing in a backup: `lock`, the older base slot and the hole in the journal.
-// Both slots of checkpoint say the same.
+// All but what means nothing in a backup: `lock`, the older replay slot and the hole in the
+// journal. Both slots of checkpoint say the same.
 TEST(BackupTest, TheAuditFindsRot) {
   const Moments moments = GrowTo({40, 700});
   SimDisk disk;
@@ -242,7 +242,7 @@ TEST(BackupTest, TheAuditFindsRot) {
   const std::map<std::string, std::pair<uint64_t, uint64_t>> begin_and_end = {
       {"config", {0, disk.Cached("config").size()}},
       {"key", {0, disk.Cached("key").size()}},
-      {"journal", {kBaseSlotLength, kBaseSlotLength + 4096}},
+      {"journal", {kReplaySlotLength, kReplaySlotLength + 4096}},
       {"checkpoint", {0, disk.Cached("checkpoint").size()}},
       {"entries/0", {0, disk.Cached("entries/0").size()}},
       {"entries/0.index", {0, disk.Cached("entries/0.index").size()}},

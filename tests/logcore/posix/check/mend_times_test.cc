@@ -22,7 +22,8 @@ class MendTimesTest : public testing::Test {
       rows_.push_back({3 * i, 1000 + 10 * static_cast<int64_t>(i)});
       bytes_ += EncodeTimeRow(rows_.back());
     }
-    base_ = {.size = 3 * kRows, .frames_end = 0, .time_rows = kRows, .time = rows_.back().second};
+    replay_point_ = {
+        .size = 3 * kRows, .frames_end = 0, .time_rows = kRows, .time = rows_.back().second};
     block_.name = kTimesName;
     block_.offset = bytes_.size() / kBlockLength * kBlockLength;
     block_.bytes = bytes_.substr(block_.offset);
@@ -38,7 +39,7 @@ class MendTimesTest : public testing::Test {
     }
     mended_.clear();
     const Result<MendedTimes> result =
-        MendTimes(file.get(), {base_, block, newer},
+        MendTimes(file.get(), {replay_point_, block, newer},
                   [this](uint64_t offset, std::string_view bytes) -> Status {
                     EXPECT_EQ(offset, mended_.size());
                     mended_ += bytes;
@@ -48,8 +49,8 @@ class MendTimesTest : public testing::Test {
     EXPECT_EQ(mended_.size(), (kRows + newer.size()) * kTimeRowLength);
     directory_.Write("mended", mended_);
     const auto again = disk_->Open("mended", Access::kRead).value();
-    EXPECT_TRUE(CheckTimeRows(*again, base_.size + 1).has_value());
-    EXPECT_EQ(FindTime(*again, base_.size - 1).value(), base_.time);
+    EXPECT_TRUE(CheckTimeRows(*again, replay_point_.size + 1).has_value());
+    EXPECT_EQ(FindTime(*again, replay_point_.size - 1).value(), replay_point_.time);
     if (block != nullptr) {
       EXPECT_EQ(result->block, mended_.substr(block->offset, block->bytes.size()));
     }
@@ -64,7 +65,7 @@ class MendTimesTest : public testing::Test {
   const std::unique_ptr<Disk> disk_ = OpenPosixDisk(directory_.path()).value();
   std::vector<TimeRow> rows_;
   std::string bytes_;
-  LogEnd base_;
+  LogEnd replay_point_;
   Block block_;
   std::string mended_;
 };
@@ -97,7 +98,7 @@ TEST_F(MendTimesTest, LostRowsBecomeOthersBetweenTheirNeighbours) {
     if (number == 0 || number == 1) {
       EXPECT_EQ(row.first, number);
     } else if (number == 399) {
-      EXPECT_EQ(row.first, base_.size - 1);
+      EXPECT_EQ(row.first, replay_point_.size - 1);
     } else if (50 <= number && number <= 52) {
       EXPECT_EQ(row.first, 3 * 53 - (53 - number));
     } else if (number != 200) {
@@ -124,12 +125,12 @@ TEST_F(MendTimesTest, NobodysTimeIsLaterThanItWas) {
       bytes += EncodeTimeRow(row);
       if (row.first != 0 && random() % 3 == 0) bytes.back() = static_cast<char>(~bytes.back());
     }
-    base_.size = rows_.back().first + 1 + random() % 30;
-    base_.time = rows_.back().second;
+    replay_point_.size = rows_.back().first + 1 + random() % 30;
+    replay_point_.time = rows_.back().second;
     Mend(bytes, nullptr);
     size_t was = 0;
     size_t is = 0;
-    for (uint64_t index = 0; index < base_.size; ++index) {
+    for (uint64_t index = 0; index < replay_point_.size; ++index) {
       while (was + 1 < kRows && rows_[was + 1].first <= index) ++was;
       while (is + 1 < kRows && Row(is + 1).first <= index) ++is;
       ASSERT_LE(Row(is).second, rows_[was].second) << index;

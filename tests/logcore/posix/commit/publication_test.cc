@@ -123,8 +123,8 @@ TEST(PublicationTest, TheTimeIsChosenAfterTheCheckpointWasSigned) {
                                   },
                               .clock = [&] { return newest.published.publication.at; },
                               .uptime = [&] { return uptime; }};
-  const auto published =
-      PublishLog(*files, file.get(), newest, ReadHead(*lock).value()->log, newest.boot_id, maker);
+  const auto published = PublishLog(*files, file.get(), newest, ReadWriterState(*lock).value()->log,
+                                    newest.boot_id, maker);
   ASSERT_TRUE(published.has_value()) << published.error().message;
   EXPECT_EQ(published->head.size, 6u);
   EXPECT_LT(newest.published.publication.settled, published->publication.at);

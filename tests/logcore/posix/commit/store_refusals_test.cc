@@ -51,14 +51,14 @@ class StoreRefusalsTest : public testing::Test {
     EXPECT_EQ(result.error().code, code) << result.error().message;
     EXPECT_NE(result.error().message.find(message), std::string::npos) << result.error().message;
   }
-  void WriteHead(const std::function<void(Head*)>& change) {
-    Head head = DecodeHead(directory_.Read("lock")).value();
+  void WriteWriterState(const std::function<void(WriterState*)>& change) {
+    WriterState head = DecodeWriterState(directory_.Read("lock")).value();
     change(&head);
-    std::string bytes = EncodeHead(head);
-    bytes.resize(kMaxHeadLength, '\0');
+    std::string bytes = EncodeWriterState(head);
+    bytes.resize(kWriterStateLength, '\0');
     directory_.Write("lock", bytes);
   }
-  void ZeroHead() { directory_.Write("lock", std::string(kMaxHeadLength, '\0')); }
+  void ZeroHead() { directory_.Write("lock", std::string(kWriterStateLength, '\0')); }
   PublishedFile::Slot Newest() {
     return PublishedFile::Open(disk_.get(), Access::kRead).value()->Read().value();
   }
@@ -205,15 +205,15 @@ TEST_F(StoreRefusalsTest, AHeadThatDoesNotFitTheJournal) {
   ASSERT_TRUE(Commit(store.get()).has_value());
   ASSERT_TRUE(store->Close().has_value());
   const std::string sound = directory_.Read("lock");
-  const std::vector<std::function<void(Head*)>> changes = {
-      [](Head* head) { head->base.tail += 4096; },
-      [](Head* head) { head->base.record += 4096; },
-      [](Head* head) { head->base_size -= 1; },
-      [](Head* head) { head->base_frames_end -= 1; },
-      [](Head* head) { head->durable_sequence += 1; },
+  const std::vector<std::function<void(WriterState*)>> changes = {
+      [](WriterState* head) { head->replay_point.tail += 4096; },
+      [](WriterState* head) { head->replay_point.record += 4096; },
+      [](WriterState* head) { head->durable_size -= 1; },
+      [](WriterState* head) { head->durable_frames_end -= 1; },
+      [](WriterState* head) { head->durable_sequence += 1; },
   };
   for (const auto& change : changes) {
-    WriteHead(change);
+    WriteWriterState(change);
     ExpectError(Open(), Code::kCorrupt, "lock: its head does not fit the journal");
     EXPECT_FALSE(Audit(disk_.get(), {})->damages.empty());
     directory_.Write("lock", sound);
@@ -251,7 +251,7 @@ TEST_F(StoreRefusalsTest, ToGoOnWhereAnotherProcessPoisonedTheHead) {
   const auto one = Open().value();
   const auto other = Open().value();
   ASSERT_TRUE(Commit(one.get()).has_value());
-  WriteHead([](Head* head) { head->state = HeadState::kPoisoned; });
+  WriteWriterState([](WriterState* head) { head->phase = WriterPhase::kPoisoned; });
   ExpectError(Commit(one.get()), Code::kReadOnly, "the log stopped");
   ExpectError(Commit(one.get()), Code::kReadOnly, "the log stopped");
   ExpectError(other->AdvanceReplayPointToEnd(), Code::kReadOnly, "the log stopped");
@@ -259,11 +259,11 @@ TEST_F(StoreRefusalsTest, ToGoOnWhereAnotherProcessPoisonedTheHead) {
   EXPECT_EQ(Open().value()->reader().Latest().value()->size(), 3u);
 }
 
-// A process died while it advanced the base: whoever advances it next recovers first.
+// A process died while it advanced the replay point: whoever advances it next recovers first.
 TEST_F(StoreRefusalsTest, NothingWhereTheBaseWasBeingAdvanced) {
   const auto store = Open().value();
   ASSERT_TRUE(Commit(store.get()).has_value());
-  WriteHead([](Head* head) { head->advancing = true; });
+  WriteWriterState([](WriterState* head) { head->advancing = true; });
   ASSERT_TRUE(Commit(store.get()).has_value());
   ASSERT_TRUE(store->AdvanceReplayPointToEnd().has_value());
   EXPECT_EQ(store->Publish().value(), 6u);

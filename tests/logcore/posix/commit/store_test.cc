@@ -213,18 +213,18 @@ TEST_F(StoreTest, TheJournalIsFreedOnceForAllWhoUseIt) {
   EXPECT_EQ(a->ReplayLength(), 0);
   EXPECT_LT(0, b->ReplayLength());  // as of its last commit
   AppendUpTo(a.get(), 30);
-  const auto bases = [this] {
+  const auto replay_points = [this] {
     const auto journal = disk_->Open("journal", Access::kRead).value();
     std::string slots(kRecordsStart, '\0');
     EXPECT_EQ(journal->ReadAt(0, slots.data(), slots.size()).value(), slots.size());
     return slots;
   };
-  const std::string before = bases();
+  const std::string before = replay_points();
   ASSERT_TRUE(b->AdvanceReplayPoint().has_value());
-  EXPECT_EQ(bases(), before);
+  EXPECT_EQ(replay_points(), before);
   EXPECT_EQ(b->ReplayLength(), a->ReplayLength());
   ASSERT_TRUE(a->AdvanceReplayPoint().has_value());
-  EXPECT_NE(bases(), before);
+  EXPECT_NE(replay_points(), before);
   EXPECT_EQ(a->ReplayLength(), 0);
   ASSERT_EQ(a->Publish().value(), 30u);
   ExpectSound();
@@ -393,11 +393,12 @@ TEST_F(StoreTest, JournalThatWasRolledBackIsRefused) {
     ASSERT_TRUE(store->Publish().has_value());
   }
   directory_.Write("journal", journal);
-  directory_.Write("lock", std::string(kMaxHeadLength, '\0'));  // As after a power cut.
+  directory_.Write("lock", std::string(kWriterStateLength, '\0'));  // As after a power cut.
   EXPECT_EQ(Open().error().code, Code::kCorrupt);
 }
 
-// The head is what one boot remembers; without it the journal alone says where the log ends.
+// The writer state is what one boot remembers; without it the journal alone says where the log
+// ends.
 TEST_F(StoreTest, RecoversFromTheJournalAlone) {
   Init();
   for (const uint64_t size : {5u, 20u, 300u, 1000u}) {
@@ -408,7 +409,7 @@ TEST_F(StoreTest, RecoversFromTheJournalAlone) {
         ASSERT_TRUE(store->Publish().has_value());
       }
     }
-    directory_.Write("lock", std::string(kMaxHeadLength, '\0'));
+    directory_.Write("lock", std::string(kWriterStateLength, '\0'));
     for (const char* name : {"hashes/0", "entries/0"}) {  // Lost: they were never synced.
       if (size == 5) fs::resize_file(directory_.path() / name, 0);
     }
@@ -425,7 +426,7 @@ TEST_F(StoreTest, DamagedRecordBeforeALaterOneIsDamageNotATornEnd) {
     const auto store = Open().value();
     for (uint64_t size = 1; size <= 6; ++size) AppendUpTo(store.get(), size);
   }
-  directory_.Write("lock", std::string(kMaxHeadLength, '\0'));
+  directory_.Write("lock", std::string(kWriterStateLength, '\0'));
   const uint64_t second = kRecordsStart + kJournalBlock;
   directory_.Flip("journal", second + kRecordHeaderLength + 3);
   EXPECT_EQ(Open().error().code, Code::kCorrupt);

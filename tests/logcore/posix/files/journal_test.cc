@@ -1,4 +1,4 @@
-// The journal's bytes: records, base slots and heads come back as they were put in, and nothing
+// The journal's bytes: records, replay slots and heads come back as they were put in, and nothing
 // that was changed by a bit does.
 
 #include "logcore/posix/files/journal.h"
@@ -43,7 +43,7 @@ TEST(Journal, RecordHeaderRoundTripsAndEveryFlippedBitIsSeen) {
   EXPECT_EQ(decoded->start_size, 100u);
   EXPECT_EQ(decoded->size, 103u);
   EXPECT_EQ(decoded->frames_length, 5000u);
-  EXPECT_EQ(decoded->outside, 0u);
+  EXPECT_EQ(decoded->direct, 0u);
   EXPECT_EQ(decoded->time, 1'700'000'000);
   EXPECT_EQ(decoded->root, header.root);
   EXPECT_EQ(decoded->previous, header.previous);
@@ -79,58 +79,59 @@ TEST(Journal, ImpossibleNumbersAreNoRecord) {
                         .mac = {}}));
   EXPECT_FALSE(
       decodes({.sequence = 1, .size = 1, .time = -1, .root = {}, .previous = {}, .mac = {}}));
-  const auto decodes_outside = [&decodes](uint64_t frames_length, uint64_t outside) {
+  const auto decodes_direct = [&decodes](uint64_t frames_length, uint64_t direct) {
     return decodes({.sequence = 1,
                     .size = 1,
                     .frames_length = frames_length,
-                    .outside = outside,
+                    .direct = direct,
                     .root = {},
                     .previous = {},
                     .mac = {}});
   };
-  EXPECT_TRUE(decodes_outside(8192, 8192));
-  EXPECT_TRUE(decodes_outside(9000, 4096));
-  EXPECT_FALSE(decodes_outside(8191, 8192));
-  EXPECT_FALSE(decodes_outside(8192, 4095));
-  EXPECT_FALSE(decodes_outside(8192, ~uint64_t{0} - 4095));
+  EXPECT_TRUE(decodes_direct(8192, 8192));
+  EXPECT_TRUE(decodes_direct(9000, 4096));
+  EXPECT_FALSE(decodes_direct(8191, 8192));
+  EXPECT_FALSE(decodes_direct(8192, 4095));
+  EXPECT_FALSE(decodes_direct(8192, ~uint64_t{0} - 4095));
 }
 
 TEST(Journal, WhatIsOutsideOfARecordTakesNoRoomInIt) {
   RecordHeader header;
   header.frames_length = 1 << 20;
   EXPECT_EQ(header.Length(), (1 << 20) + kJournalBlock);
-  header.outside = (1 << 20) - kJournalBlock;
+  header.direct = (1 << 20) - kJournalBlock;
   EXPECT_EQ(header.Length(), 2 * kJournalBlock);
-  header.outside = 1 << 20;
+  header.direct = 1 << 20;
   EXPECT_EQ(header.Length(), kJournalBlock);
 }
 
 TEST(Journal, BaseRoundTripsAndEveryFlippedByteIsSeen) {
-  const Base base{kKey,
-                  kLength,
-                  SomeState(300),
-                  {{"times", 0, "abc"}, {"entries/0", 4096, std::string(4095, 'x')}}};
-  const std::string bytes = EncodeBase(base);
+  const ReplayPoint replay_point{
+      kKey,
+      kLength,
+      SomeState(300),
+      {{"times", 0, "abc"}, {"entries/0", 4096, std::string(4095, 'x')}}};
+  const std::string bytes = EncodeReplayPoint(replay_point);
   std::string slot = bytes;
-  slot.resize(kBaseSlotLength, '\0');
-  EXPECT_EQ(DecodeBase(slot), base);
-  EXPECT_EQ(DecodeBase(bytes), base);
+  slot.resize(kReplaySlotLength, '\0');
+  EXPECT_EQ(DecodeReplayPoint(slot), replay_point);
+  EXPECT_EQ(DecodeReplayPoint(bytes), replay_point);
   for (size_t i = 0; i < bytes.size(); ++i) {
     std::string spoiled = slot;
     spoiled[i] = static_cast<char>(spoiled[i] ^ 1);
-    EXPECT_FALSE(DecodeBase(spoiled)) << i;
+    EXPECT_FALSE(DecodeReplayPoint(spoiled)) << i;
   }
   for (size_t length = 0; length < bytes.size(); length += 97) {
-    EXPECT_FALSE(DecodeBase(std::string_view(bytes).substr(0, length)));
+    EXPECT_FALSE(DecodeReplayPoint(std::string_view(bytes).substr(0, length)));
   }
-  EXPECT_FALSE(DecodeBase(std::string(kBaseSlotLength, '\0')));
+  EXPECT_FALSE(DecodeReplayPoint(std::string(kReplaySlotLength, '\0')));
 }
 
 TEST(Journal, ImpossibleNumbersAreNoBaseAndNoHead) {
   const auto decodes = [](uint64_t journal_length, uint64_t tail) {
-    Base base{kKey, journal_length, SomeState(3), {}};
-    base.state.position.tail = tail;
-    return DecodeBase(EncodeBase(base)).has_value();
+    ReplayPoint replay_point{kKey, journal_length, SomeState(3), {}};
+    replay_point.state.position.tail = tail;
+    return DecodeReplayPoint(EncodeReplayPoint(replay_point)).has_value();
   };
   EXPECT_TRUE(decodes(kMinJournalLength, kRecordsStart));
   EXPECT_TRUE(decodes(kMaxJournalLength, kMaxJournalLength));
@@ -140,62 +141,64 @@ TEST(Journal, ImpossibleNumbersAreNoBaseAndNoHead) {
   EXPECT_FALSE(decodes(kMinJournalLength, kRecordsStart - kJournalBlock));
   EXPECT_FALSE(decodes(kMinJournalLength, kMinJournalLength + kJournalBlock));
   for (const int state : {0, 4, 255}) {
-    const Head head{.boot_id = std::string(16, 'b'),
-                    .state = static_cast<HeadState>(state),
-                    .log = SomeState(9)};
-    EXPECT_FALSE(DecodeHead(EncodeHead(head))) << state;
+    const WriterState head{.boot_id = std::string(16, 'b'),
+                           .phase = static_cast<WriterPhase>(state),
+                           .log = SomeState(9)};
+    EXPECT_FALSE(DecodeWriterState(EncodeWriterState(head))) << state;
   }
 }
 
 // Cut anywhere, with a checksum that is right.
 TEST(Journal, WhatIsCutShortIsNoBaseAndNoHead) {
-  const std::string base = EncodeBase({kKey, kLength, SomeState(300), {{"times", 0, "abc"}}});
-  const std::string head =
-      EncodeHead({.boot_id = std::string(16, 'b'), .base_size = 77, .log = SomeState(300)});
+  const std::string replay_point =
+      EncodeReplayPoint({kKey, kLength, SomeState(300), {{"times", 0, "abc"}}});
+  const std::string head = EncodeWriterState(
+      {.boot_id = std::string(16, 'b'), .durable_size = 77, .log = SomeState(300)});
   const auto cut = [](const std::string& whole, size_t length) {
     const std::string body = whole.substr(0, length);
     return body + std::string(Sha256({body}).view());
   };
-  for (size_t length = 0; length < base.size() - kHashLength; ++length) {
-    EXPECT_FALSE(DecodeBase(cut(base, length))) << length;
+  for (size_t length = 0; length < replay_point.size() - kHashLength; ++length) {
+    EXPECT_FALSE(DecodeReplayPoint(cut(replay_point, length))) << length;
   }
   for (size_t length = 0; length < head.size() - kHashLength; ++length) {
-    EXPECT_FALSE(DecodeHead(cut(head, length))) << length;
+    EXPECT_FALSE(DecodeWriterState(cut(head, length))) << length;
   }
-  EXPECT_TRUE(DecodeBase(cut(base, base.size() - kHashLength)));
-  EXPECT_TRUE(DecodeHead(cut(head, head.size() - kHashLength)));
+  EXPECT_TRUE(DecodeReplayPoint(cut(replay_point, replay_point.size() - kHashLength)));
+  EXPECT_TRUE(DecodeWriterState(cut(head, head.size() - kHashLength)));
 }
 
 TEST(Journal, TheLargestBaseFitsItsSlot) {
-  Base base{kKey, kLength, SomeState(255), {}};
+  ReplayPoint replay_point{kKey, kLength, SomeState(255), {}};
   for (int i = 0; i < kTileLevels + 3; ++i) {
-    base.blocks.push_back(
+    replay_point.blocks.push_back(
         {"entries/281474976710655.index", 0, std::string(kJournalBlock - 1, 'x')});
   }
-  EXPECT_LE(EncodeBase(base).size() + 63 * kHashLength, kBaseSlotLength);
+  EXPECT_LE(EncodeReplayPoint(replay_point).size() + 63 * kHashLength, kReplaySlotLength);
 }
 
 TEST(Journal, HeadRoundTripsAndEveryFlippedByteIsSeen) {
-  for (const HeadState state : {HeadState::kIdle, HeadState::kCommitting, HeadState::kPoisoned}) {
-    Head head{.boot_id = std::string(16, 'b'),
-              .state = state,
-              .base = {5, kRecordsStart},
-              .base_size = 77,
-              .base_frames_end = 7777,
-              .log = SomeState(1000),
-              .durable_sequence = 12,
-              .recoveries = 3};
-    for (bool* const flag : {&head.complete, &head.advancing, &head.outside, &head.doubtful}) {
+  for (const WriterPhase state :
+       {WriterPhase::kIdle, WriterPhase::kCommitting, WriterPhase::kPoisoned}) {
+    WriterState head{.boot_id = std::string(16, 'b'),
+                     .phase = state,
+                     .replay_point = {5, kRecordsStart},
+                     .durable_size = 77,
+                     .durable_frames_end = 7777,
+                     .log = SomeState(1000),
+                     .durable_sequence = 12,
+                     .recoveries = 3};
+    for (bool* const flag : {&head.complete, &head.advancing, &head.direct, &head.doubtful}) {
       *flag = true;
-      EXPECT_EQ(DecodeHead(EncodeHead(head)), head);
+      EXPECT_EQ(DecodeWriterState(EncodeWriterState(head)), head);
       *flag = false;
     }
-    const std::string bytes = EncodeHead(head);
-    EXPECT_EQ(DecodeHead(bytes + std::string(100, '\0')), head);
+    const std::string bytes = EncodeWriterState(head);
+    EXPECT_EQ(DecodeWriterState(bytes + std::string(100, '\0')), head);
     for (size_t i = 0; i < bytes.size(); ++i) {
       std::string spoiled = bytes;
       spoiled[i] = static_cast<char>(spoiled[i] ^ 0x80);
-      EXPECT_FALSE(DecodeHead(spoiled)) << i;
+      EXPECT_FALSE(DecodeWriterState(spoiled)) << i;
     }
   }
 }
@@ -212,16 +215,16 @@ TEST(Journal, PlaceRecordNeverCoversWhatMustBeKept) {
   };
   for (int round = 0; round < 200; ++round) {
     std::vector<std::pair<uint64_t, JournalPosition>> live;  // first byte, position after
-    JournalPosition base;
+    JournalPosition replay_point;
     JournalPosition tail;
     for (int step = 0; step < 200; ++step) {
-      if (random(4) == 0 && !live.empty()) {  // The base advances over some records.
+      if (random(4) == 0 && !live.empty()) {  // The replay point advances over some records.
         const uint64_t count = 1 + random(live.size());
-        base = live[count - 1].second;
+        replay_point = live[count - 1].second;
         live.erase(live.begin(), live.begin() + static_cast<std::ptrdiff_t>(count));
       }
       const uint64_t length = (1 + random(4)) * kJournalBlock;
-      const auto offset = PlaceRecord(base, tail, length, kRing);
+      const auto offset = PlaceRecord(replay_point, tail, length, kRing);
       if (!offset) {
         ASSERT_FALSE(live.empty()) << "an empty ring always has room";
         continue;

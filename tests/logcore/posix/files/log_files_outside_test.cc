@@ -44,24 +44,24 @@ TEST(LogFilesOutside, WholeBlocksAreWrittenOnTheirOwn) {
           .frames = frames, .leaf_hashes = leaf_hashes, .prepared = &prepared, .time = 2};
       LogFiles* const files = writer.files().get();
       ASSERT_TRUE(files->Reserve(end, append).has_value());
-      append.outside = files->OutsideOf(end, 1, frames.size()).value();
-      const auto [skip, outside] = append.outside;
+      append.direct = files->DirectPartOf(end, 1, frames.size()).value();
+      const auto [skip, direct] = append.direct;
       const uint64_t place = end.frames_end;
       const uint64_t from = RoundUpToBlock(place);
       const uint64_t to = (place + frames.size()) / kBlockLength * kBlockLength;
-      ASSERT_EQ(outside, from < to ? to - from : 0) << before << " " << length;
-      if (outside == 0) continue;
+      ASSERT_EQ(direct, from < to ? to - from : 0) << before << " " << length;
+      if (direct == 0) continue;
       ASSERT_EQ(skip, from - place);
-      std::string read(outside, '\0');
-      EXPECT_FALSE(files->ReadOutside(end, append.outside, read.data()).value());
-      ASSERT_TRUE(files->WriteOutside(end, append).has_value());
-      EXPECT_TRUE(files->ReadOutside(end, append.outside, read.data()).value());
-      EXPECT_EQ(read, frames.substr(skip, outside));
+      std::string read(direct, '\0');
+      EXPECT_FALSE(files->ReadDirect(end, append.direct, read.data()).value());
+      ASSERT_TRUE(files->WriteDirect(end, append).has_value());
+      EXPECT_TRUE(files->ReadDirect(end, append.direct, read.data()).value());
+      EXPECT_EQ(read, frames.substr(skip, direct));
       EXPECT_TRUE(files->CheckLengthsBeforeCut(end).has_value());
       EXPECT_EQ(files->CheckLengths(end).error().code, Code::kCorrupt);
       ASSERT_TRUE(files->CutAfter(end).has_value());
       EXPECT_TRUE(files->CheckLengths(end).has_value());
-      ASSERT_TRUE(files->WriteOutside(end, append).has_value());
+      ASSERT_TRUE(files->WriteDirect(end, append).has_value());
       ASSERT_TRUE(files->Write(end, append).has_value());
       EXPECT_EQ(directory.Read("entries/0"), log.Frames(0, log.size()));
     }
@@ -136,14 +136,14 @@ TEST(LogFilesOutside, WhatIsBehindTheGapIsCutOff) {
         .frames = frames, .leaf_hashes = leaf_hashes, .prepared = &prepared, .time = 2};
     LogFiles* const files = writer.files().get();
     ASSERT_TRUE(files->Reserve(end, append).has_value());
-    append.outside = files->OutsideOf(end, leaf_hashes.size(), frames.size()).value();
-    EXPECT_GT(append.outside.skip, kMaxEntryLength + 2 * (kSegmentEntries - end.size));
-    EXPECT_GT(append.outside.length, 300'000u);
-    ASSERT_TRUE(files->WriteOutside(end, append).has_value());
+    append.direct = files->DirectPartOf(end, leaf_hashes.size(), frames.size()).value();
+    EXPECT_GT(append.direct.skip, kMaxEntryLength + 2 * (kSegmentEntries - end.size));
+    EXPECT_GT(append.direct.length, 300'000u);
+    ASSERT_TRUE(files->WriteDirect(end, append).has_value());
     EXPECT_TRUE(files->CheckLengthsBeforeCut(end).has_value());
     ASSERT_TRUE(files->CutAfter(end).has_value());
     EXPECT_EQ(directory.Read("entries/0"), log.Frames(0, first));
-    ASSERT_TRUE(files->WriteOutside(end, append).has_value());
+    ASSERT_TRUE(files->WriteDirect(end, append).has_value());
     ASSERT_TRUE(files->Write(end, append).has_value());
     EXPECT_EQ(directory.Read("entries/0"), log.Frames(0, log.size()));
   }
@@ -157,12 +157,12 @@ TEST(LogFilesOutside, FramesOfTwoSegmentsHaveNothingOutside) {
   const ReferenceLog log = ReferenceLog::OfManyLengths(kSegmentEntries);
   ASSERT_TRUE(writer.Append(log, kSegmentEntries - 2, 1).has_value());
   const LogFiles& files = *writer.files();
-  EXPECT_NE(files.OutsideOf(writer.end(), 2, 100'000).value().length, 0u);
-  EXPECT_EQ(files.OutsideOf(writer.end(), 3, 100'000).value().length, 0u);
+  EXPECT_NE(files.DirectPartOf(writer.end(), 2, 100'000).value().length, 0u);
+  EXPECT_EQ(files.DirectPartOf(writer.end(), 3, 100'000).value().length, 0u);
   ASSERT_TRUE(writer.Append(log, kSegmentEntries, 1).has_value());
   // A segment that is not there yet begins with a block.
-  EXPECT_EQ(files.OutsideOf(writer.end(), 1, 10'000).value().skip, 0u);
-  EXPECT_EQ(files.OutsideOf(writer.end(), 1, 10'000).value().length, 8192u);
+  EXPECT_EQ(files.DirectPartOf(writer.end(), 1, 10'000).value().skip, 0u);
+  EXPECT_EQ(files.DirectPartOf(writer.end(), 1, 10'000).value().length, 8192u);
   EXPECT_TRUE(writer.files()->CutAfter(writer.end()).has_value());
 }
 
