@@ -107,7 +107,7 @@ Result<CommittedLog> RehearseOpening(Disk* disk, const JournalAuditOptions& opti
                    PublishedFile::Open(view, Access::kReadWrite));
   Opening opening(view, lock.get(), journal.get(), files.get(), checkpoint.get(), nullptr);
   RETURN_IF_ERROR(opening.Run(options.is_at_home ? OpeningMode::kMend : OpeningMode::kMendCopy));
-  log.state = opening.head().log;
+  log.state = opening.writer().log;
   return log;
 }
 

@@ -17,33 +17,50 @@ Status CheckComplete(const PublishedFile::Slot& slot, const LogState& log) {
                                   std::to_string(log.end.size));
 }
 
+OpeningPlan PlanOpening(const OpeningFacts& facts) {
+  const WriterState* const writer = facts.writer;
+  if (writer != nullptr && writer->is_at_rest()) {
+    return facts.has_replay_point ? OpeningPlan::kNothing : OpeningPlan::kReplayPutBack;
+  }
+  if (!facts.has_replay_point) return OpeningPlan::kRefuse;
+  if (writer == nullptr) {
+    return facts.is_published ? OpeningPlan::kReplayPutBack : OpeningPlan::kReplayNewest;
+  }
+  const bool died_in_commit = writer->phase == WriterPhase::kCommitting && !writer->advancing &&
+                              !writer->direct && !writer->doubtful;
+  return died_in_commit ? OpeningPlan::kReplayRecord : OpeningPlan::kReplay;
+}
+
 Result<bool> Opening::Run(OpeningMode mode) {
   RETURN_IF_ERROR(CheckWriterStateLength(*lock_));
   ASSIGN_OR_RETURN(boot_id_, disk_->BootId());
   ASSIGN_OR_RETURN(const std::optional<WriterState> known, ReadWriterState(*lock_));
-  const bool counts = known && known->boot_id == boot_id_ && mode != OpeningMode::kMendCopy;
-  const bool is_idle = counts && known->is_at_rest();
-  std::optional<uint64_t> sequence;
-  if (counts) sequence = known->replay_point.sequence;
-  Result<ReplayPoint> replay_point = ReadReplayPoint(*journal_, sequence);
-  bool is_put_back = false;
-  if (!counts &&
-      mode == OpeningMode::kMend) {  // This boot has published, and `lock` does not know.
+  std::optional<WriterState> writer;
+  std::optional<uint64_t> named;
+  if (known && known->boot_id == boot_id_ && mode != OpeningMode::kMendCopy) {
+    writer = known;
+    named = known->replay_point.sequence;
+  }
+  Result<ReplayPoint> replay_point = ReadReplayPoint(*journal_, named);
+  if (!replay_point.has_value() && replay_point.error().code != Code::kCorrupt) {
+    return tl::unexpected<Error>(std::move(replay_point).error());
+  }
+  OpeningFacts facts{.writer = writer ? &*writer : nullptr,
+                     .has_replay_point = replay_point.has_value()};
+  if (!writer && mode == OpeningMode::kMend) {
     const Result<PublishedFile::Slot> slot = published_->Read();
-    is_put_back = slot.has_value() && slot->boot_id == boot_id_;
+    facts.is_published = slot.has_value() && slot->boot_id == boot_id_;
   }
-  if (is_idle && !replay_point.has_value() && replay_point.error().code == Code::kCorrupt) {
-    is_put_back = true;
-    replay_point = ReadReplayPoint(*journal_, std::nullopt);
-  }
-  ASSIGN_OR_RETURN(replay_point_, std::move(replay_point));
-  if (is_idle && !is_put_back) {
+  const OpeningPlan plan = PlanOpening(facts);
+  if (plan == OpeningPlan::kReplayPutBack) replay_point = ReadReplayPoint(*journal_, std::nullopt);
+  ASSIGN_OR_RETURN(replay_point_, std::move(replay_point));  // There is none: kRefuse.
+  if (plan == OpeningPlan::kNothing) {
     writer_ = *known;
     RETURN_IF_ERROR(CheckIdle());
     return true;
   }
   if (mode == OpeningMode::kIfIdle) return false;
-  RETURN_IF_ERROR(Mend(known, counts, is_put_back));
+  RETURN_IF_ERROR(Mend(plan, std::move(writer), known));
   return true;
 }
 
@@ -73,22 +90,23 @@ Status Opening::CheckIdle() const {
   return {};
 }
 
-Status Opening::Mend(const std::optional<WriterState>& known, bool counts, bool is_put_back) {
-  std::optional<WriterState> writer;
-  if (counts && !is_put_back) writer = known;
+Status Opening::Mend(OpeningPlan plan, std::optional<WriterState> writer,
+                     const std::optional<WriterState>& known) {
+  const bool is_put_back = plan == OpeningPlan::kReplayPutBack;
+  const bool counts = writer.has_value();
+  if (is_put_back) writer.reset();
   if (writer && writer->complete) {
     RETURN_IF_ERROR(TakeCompleteBack(published_, boot_id_));
     writer->complete = false;
   }
-  const bool died_in_commit = writer && writer->phase == WriterPhase::kCommitting &&
-                              !writer->advancing && !writer->direct && !writer->doubtful;
   const auto note_durable = [&](uint64_t sequence) {
     writer->durable_sequence = sequence;
     return WriteWriterState(lock_, *writer);
   };
   ASSIGN_OR_RETURN(Recovered recovered,
                    Recover(journal_, files_, *published_, writer ? &*writer : nullptr, known,
-                           died_in_commit ? RecoverFrom::kWriterState : RecoverFrom::kReplayPoint,
+                           plan == OpeningPlan::kReplayRecord ? RecoverFrom::kWriterState
+                                                              : RecoverFrom::kReplayPoint,
                            note_durable));
   replay_point_ = std::move(recovered.replay_point);
   writer_ = WriterState{.boot_id = boot_id_,

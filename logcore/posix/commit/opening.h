@@ -43,6 +43,30 @@ enum class OpeningMode : int {
   kMendCopy,  // What `lock` says is evidence alone: it was copied at another time than the rest.
 };
 
+// What an opening has to do.
+enum class OpeningPlan {
+  kNothing,        // The store is idle. What was left must be of one moment.
+  kReplayRecord,   // The one record that may be under way is looked at: its writer died.
+  kReplay,         // Recovery, from the replay point that the writer state names.
+  kReplayNewest,   // Recovery, from the newest replay point: of another boot, or of a copy.
+  kReplayPutBack,  // The same; then everything is synced, as nobody knows who wrote it.
+  kRefuse,         // There is no replay point to recover from.
+};
+
+// What that depends on.
+struct OpeningFacts {
+  // What `lock` says, or null: nothing that counts. It is torn, of another boot, or was copied.
+  const WriterState* writer = nullptr;
+  // Whether the journal has the replay point that the writer state names; without one, any.
+  bool has_replay_point = false;
+  // Whether `checkpoint` says that it was published here and in this boot. Asked without a writer
+  // state alone.
+  bool is_published = false;
+};
+
+// Pure. Tested by tests/logcore/posix/commit/opening_test.cc.
+OpeningPlan PlanOpening(const OpeningFacts& facts);
+
 class Opening {
  public:
   // All outlive this. `maker` makes the checkpoint whose slots a power cut has torn; without it,
@@ -61,12 +85,14 @@ class Opening {
 
   // After Run returned true.
   const ReplayPoint& replay_point() const { return replay_point_; }
-  const WriterState& head() const { return writer_; }
+  const WriterState& writer() const { return writer_; }
   const std::string& boot_id() const { return boot_id_; }
 
  private:
   Status CheckIdle() const;
-  Status Mend(const std::optional<WriterState>& known, bool counts, bool is_put_back);
+  // `writer`: if it counts. `known`: what `lock` says, in any case.
+  Status Mend(OpeningPlan plan, std::optional<WriterState> writer,
+              const std::optional<WriterState>& known);
   Status MendCheckpoint(const LogState& log);
   Status MakePutBackDurable();
 

@@ -32,9 +32,9 @@ Result<bool> WriterStateFile::Run(Disk* disk, OpeningMode mode, const Checkpoint
   boot_id_ = opening.boot_id();
   mac_key_ = opening.replay_point().key;
   journal_length_ = opening.replay_point().journal_length;
-  opened_ = opening.head().log;
-  recoveries_ = opening.head().recoveries;
-  NoteUse(opening.head());
+  opened_ = opening.writer().log;
+  recoveries_ = opening.writer().recoveries;
+  NoteUse(opening.writer());
   return true;
 }
 
