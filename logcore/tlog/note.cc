@@ -193,7 +193,7 @@ VerifierKey::VerifierKey(std::string name, uint8_t type, std::string_view public
 
 Result<VerifierKey> VerifierKey::Parse(std::string_view vkey) {
   const std::optional<KeyParts> parts = SplitKey(vkey);
-  if (!parts) return Fail(Code::kInvalid, "parse verifier key: it has not the form of one");
+  if (!parts) return Fail(Code::kInvalid, "parse verifier key: it is not NAME+ID+KEY");
   const std::string_view typed_key = parts->typed_key.bytes;
   const auto type = static_cast<uint8_t>(typed_key[0]);
   if (type != kEd25519Type && type != kCosignatureEd25519Type) {
