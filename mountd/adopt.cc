@@ -1,7 +1,6 @@
 #include <ostream>
 
 #include "logcore/posix/check/adopt.h"
-#include "logcore/posix/commit/store_reader.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "mountd/commands.h"
 #include "mountd/hot_copy.h"

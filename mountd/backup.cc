@@ -3,9 +3,10 @@
 #include <memory>
 #include <ostream>
 
-#include "logcore/posix/commit/store_reader.h"
 #include "logcore/posix/disk/posix_disk.h"
+#include "logcore/posix/files/store_config.h"
 #include "logcore/util/base64.h"
+#include "logcore/util/result.h"
 #include "mountd/commands.h"
 #include "mountd/message.h"
 #include "mountd/progress.h"

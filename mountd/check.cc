@@ -2,7 +2,6 @@
 #include <ostream>
 
 #include "logcore/posix/check/audit.h"
-#include "logcore/posix/commit/store_reader.h"
 #include "logcore/posix/disk/posix_disk.h"
 #include "logcore/util/base64.h"
 #include "mountd/commands.h"

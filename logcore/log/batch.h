@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "logcore/tlog/hash.h"
@@ -48,7 +49,8 @@ class Batch {
   // ---- For writers.
 
   void set_prepared(std::unique_ptr<PreparedBatch> prepared) { prepared_ = std::move(prepared); }
-  // Bytes for the header, then the frames. Whoever appends anything takes it off again.
+  // Bytes for the header, then the frames: as long after a commit as before, unless the log
+  // stopped.
   std::string* record() { return &record_; }
 
  private:

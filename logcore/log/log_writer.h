@@ -38,10 +38,11 @@ class LogWriter {
   virtual uint64_t max_batch_length() const = 0;
 
   // Makes the batch's entries, at least one, durable, and gives them their indexes. Any error means
-  // that none of them will be acknowledged. After an error that IsOfOneAppend (result.h) none was
-  // added; after any other it is unknown, and this writer takes no more: kReadOnly from then on.
-  // `on_flush`, if given, is called once it is known where the batch goes, before it is flushed: a
-  // good time for Presign, and for Prepare of the batch after it.
+  // that none of them will be acknowledged. After one that IsOfOneAppend (result.h), and after
+  // kReadOnly, none was added; after any other it is unknown, and this writer takes no more:
+  // kReadOnly from then on. `on_flush`, if given, is called once it is known where the batch goes,
+  // before it is flushed: a good time for Presign, and for Prepare of the batch after it. What is
+  // prepared of the batch is this writer's.
   virtual Result<Committed> Commit(Batch* batch, const std::function<void()>& on_flush) = 0;
   Result<Committed> Commit(Batch* batch) { return Commit(batch, nullptr); }
   // While another batch is being committed, after its `on_flush`: computes what this one will add
@@ -54,8 +55,8 @@ class LogWriter {
   // Returns the published size. Nothing to do is success.
   virtual Result<uint64_t> Publish() = 0;
 
-  // How much there is to replay, as of the last Commit: 0 to 1 of the most that there may be, at
-  // which a commit waits for AdvanceReplayPoint.
+  // How much there was to replay after the last Commit or move of the replay point: 0 to 1 of the
+  // most that there may be. A commit that finds no room moves the replay point itself, and waits.
   virtual double ReplayLength() const = 0;
   // Moves the replay point to this writer's last commit, or further, unless it is there.
   virtual Status AdvanceReplayPoint() = 0;

@@ -1,10 +1,10 @@
 #include "logcore/log/scan.h"
-#include "logcore/log/verified.h"
 
 #include <algorithm>
 #include <string>
 #include <utility>
 
+#include "logcore/log/verified.h"
 #include "logcore/util/bytes.h"
 #include "logcore/util/check.h"
 

@@ -33,9 +33,9 @@ tl::unexpected<Error> Snapshot::FailEntries(uint64_t first, uint64_t end,
   return Fail(Code::kCorrupt, stored_->FramesName(first) + ": " + what + ": " + std::string(why));
 }
 
-// ---- Tiles
-
 Snapshot::~Snapshot() = default;
+
+// ---- Tiles
 
 // The partial tiles of all levels give the published root together, or none of them is believed.
 // They are kept, so that what is given out are the very bytes that were hashed.

@@ -9,7 +9,7 @@
 
 #include <string_view>
 
-#include "logcore/posix/commit/store_reader.h"
+#include "logcore/posix/commit/store_options.h"
 #include "logcore/posix/disk/disk.h"
 #include "logcore/util/result.h"
 

@@ -12,7 +12,6 @@
 #include "logcore/log/snapshot.h"
 #include "logcore/log/verified.h"
 #include "logcore/posix/check/journal_audit.h"
-#include "logcore/posix/commit/store_reader.h"
 #include "logcore/posix/files/log_files.h"
 #include "logcore/posix/files/published.h"
 #include "logcore/posix/files/segments.h"
@@ -199,12 +198,12 @@ class Auditor {
   }
 
   // The one that entry `first` lies in, whose frames begin at global offset `base`.
-  Status OpenSegment(uint64_t first, uint64_t replay_point) {
+  Status OpenSegment(uint64_t first, uint64_t base) {
     const uint64_t number = first / kSegmentEntries;
     segment_name_ = SegmentName(number);
-    segment_base_ = replay_point;
+    segment_base_ = base;
     window_.clear();
-    window_offset_ = replay_point;
+    window_offset_ = base;
     for (const auto& [file, name] : {std::pair{&segment_, segment_name_},
                                      std::pair{&segment_index_, SegmentIndexName(number)}}) {
       file->reset();

@@ -155,10 +155,10 @@ Result<CommittedLog> CheckJournal(Disk* disk, const LogFiles& files,
     if (status.error().code != Code::kCorrupt) return tl::unexpected<Error>(status.error());
     // A record is in the journal before it is in the files, and stays there alone if its writer
     // dies: then the next writer mends it. It is damage only where nobody is, or was, at work.
-    ASSIGN_OR_RETURN(const std::optional<WriterState> head_after, ReadWriterState(*lock));
+    ASSIGN_OR_RETURN(const std::optional<WriterState> writer_after, ReadWriterState(*lock));
     const bool is_at_rest =
-        writer == head_after && (!writer || writer->boot_id != boot_id ||
-                                 (writer->phase == WriterPhase::kIdle && !writer->advancing));
+        writer == writer_after && (!writer || writer->boot_id != boot_id ||
+                                   (writer->phase == WriterPhase::kIdle && !writer->advancing));
     if (is_at_rest && i != 0 && state == before) return tl::unexpected<Error>(status.error());
     before = state;
   }

@@ -25,8 +25,8 @@ struct JournalAuditOptions {
   TreeHead published;
   bool has_sound_entries = true;  // Only then is the published root compared.
   bool is_at_home = true;         // If not, `lock` may be a copy of another moment.
-  // A backup (backup_files.h) has no head, its files may go on, and of its replay slots only the
-  // newest counts. What is rehearsed is its adoption.
+  // A backup (backup_files.h) has no writer state, its files may go on, and of its replay slots
+  // only the newest counts. What is rehearsed is its adoption.
   bool is_backup = false;
   uint64_t gap_limit = kNoGapLimit;
 };

@@ -1,5 +1,4 @@
 #include "logcore/posix/check/repair.h"
-#include "logcore/posix/commit/store_writer.h"
 
 #include <algorithm>
 #include <memory>
@@ -16,6 +15,7 @@
 #include "logcore/posix/check/repair_view.h"
 #include "logcore/posix/check/replacements.h"
 #include "logcore/posix/commit/recovery.h"
+#include "logcore/posix/commit/store_writer.h"
 #include "logcore/posix/disk/staged_disk.h"
 #include "logcore/posix/files/journal_reader.h"
 #include "logcore/posix/files/lock_file.h"

@@ -61,7 +61,7 @@ class Gatherer {
     found_.is_home = home.has_value();
     RETURN_IF_ERROR(ReadWriterState());
     RETURN_IF_ERROR(ReadJournal());
-    RETURN_IF_ERROR(CompareHead());
+    RETURN_IF_ERROR(CompareWriterState());
     RETURN_IF_ERROR(ReadCheckpoint());
     RETURN_IF_ERROR(CheckLengthOfLog());
     return std::move(found_);
@@ -113,7 +113,7 @@ class Gatherer {
   }
 
   // The writer state must be on the journal's way, or one of the two was rolled back.
-  Status CompareHead() {
+  Status CompareWriterState() {
     if (!found_.writer) return {};
     const WriterState& writer = *found_.writer;
     const LogState& replay_point = found_.replay_point.state;
@@ -166,15 +166,15 @@ class Gatherer {
     }
     const uint64_t size =
         found_.steps.empty() ? found_.log.end.size : found_.steps.back().head.size;
-    for (const auto& [what, writer] :
+    for (const auto& [what, head] :
          {std::pair{"was published", found_.slot ? found_.slot->published.head : TreeHead()},
           std::pair{"was seen", found_.newest ? found_.newest->head : TreeHead()}}) {
-      if (writer.size <= found_.log.end.size) continue;
-      const JournalStep* const step = found_.StepOf(writer.size);
-      if (step != nullptr && step->head == writer && !found_.at_rest) continue;
+      if (head.size <= found_.log.end.size) continue;
+      const JournalStep* const step = found_.StepOf(head.size);
+      if (step != nullptr && step->head == head && !found_.at_rest) continue;
       return Fail(Code::kCorrupt, "journal: ends at size " + std::to_string(size) +
                                       ", or goes another way, but a checkpoint of size " +
-                                      std::to_string(writer.size) + " " + what);
+                                      std::to_string(head.size) + " " + what);
     }
     return {};
   }

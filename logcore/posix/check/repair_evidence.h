@@ -14,7 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "logcore/posix/commit/store_reader.h"
 #include "logcore/posix/disk/disk.h"
 #include "logcore/posix/files/journal.h"
 #include "logcore/posix/files/published.h"

@@ -48,7 +48,6 @@ Status CheckpointWriter::TakeCompleteBack() {
   return logcore::TakeCompleteBack(published_, state_->boot_id());
 }
 
-// Into the slot that does not hold the replay point that is known to be on the disk.
 Status CheckpointWriter::MarkComplete() {
   ASSIGN_OR_RETURN(const auto held_replay_point, state_->HoldReplayPoint());
   ASSIGN_OR_RETURN(const auto held, state_->HoldCommit());

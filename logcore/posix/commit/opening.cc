@@ -52,7 +52,8 @@ Result<bool> Opening::Run(OpeningMode mode) {
     facts.is_published = slot.has_value() && slot->boot_id == boot_id_;
   }
   const OpeningPlan plan = PlanOpening(facts);
-  if (plan == OpeningPlan::kReplayPutBack) replay_point = ReadReplayPoint(*journal_, std::nullopt);
+  if (plan == OpeningPlan::kReplayPutBack && named)
+    replay_point = ReadReplayPoint(*journal_, std::nullopt);
   ASSIGN_OR_RETURN(replay_point_, std::move(replay_point));  // There is none: kRefuse.
   if (plan == OpeningPlan::kNothing) {
     writer_ = *known;

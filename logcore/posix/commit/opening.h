@@ -48,19 +48,20 @@ enum class OpeningPlan {
   kNothing,        // The store is idle. What was left must be of one moment.
   kReplayRecord,   // The one record that may be under way is looked at: its writer died.
   kReplay,         // Recovery, from the replay point that the writer state names.
-  kReplayNewest,   // Recovery, from the newest replay point: of another boot, or of a copy.
-  kReplayPutBack,  // The same; then everything is synced, as nobody knows who wrote it.
+  kReplayNewest,   // Recovery, from the newest replay point: the writer state does not count.
+  kReplayPutBack,  // The same; then everything is synced, as nobody knows who wrote it. It
+                   // is refused, too, if there is no replay point at all.
   kRefuse,         // There is no replay point to recover from.
 };
 
 // What that depends on.
 struct OpeningFacts {
-  // What `lock` says, or null: nothing that counts. It is torn, of another boot, or was copied.
+  // What `lock` says, or null: nothing that counts, as it is torn, of another boot, or was copied.
   const WriterState* writer = nullptr;
   // Whether the journal has the replay point that the writer state names; without one, any.
   bool has_replay_point = false;
-  // Whether `checkpoint` says that it was published here and in this boot. Asked without a writer
-  // state alone.
+  // Whether `checkpoint` says that it was published here, in this boot. Of a copy that says
+  // nothing, and with a writer state it decides nothing: false then.
   bool is_published = false;
 };
 

@@ -16,8 +16,9 @@
 //   entries, entries/*.index, hashes/*, times   written, unsynced
 //   lock     state := idle, with the log as it is after it; commit let go
 //
-// An error before the first write to `lock` is of this append alone. After any later one the log
-// stops (WriterStateFile::Poison).
+// Up to the first write to `lock`, an error that IsOfOneAppend (result.h) is of this append alone,
+// and any other stops this process. An error of a recovery, of what is taken back in `checkpoint`,
+// and of all that follows the first write stops every process (WriterStateFile::Poison).
 //
 // Threads: Commit from one at a time; PrepareNext and Coming from two others. Tested by
 // tests/crash/crash_test.cc and sabotage_test.cc, which leaves each of these steps out.

@@ -9,8 +9,8 @@
 //   journal  this replay point is written over the older slot, and synced
 //   lock     state: this replay point; it is not being moved                under the commit lock
 //
-// Commits go on meanwhile. One thread. Tested by tests/crash/crash_test.cc and sabotage_test.cc,
-// which leaves each of these steps out.
+// Commits go on meanwhile. Any thread: the lock is the first thing that it takes. Tested by
+// tests/crash/crash_test.cc and sabotage_test.cc, which leaves each of these steps out.
 
 #ifndef LOGCORE_POSIX_COMMIT_REPLAY_POINT_WRITER_H_
 #define LOGCORE_POSIX_COMMIT_REPLAY_POINT_WRITER_H_

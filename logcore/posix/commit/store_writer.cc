@@ -1,6 +1,6 @@
 #include "logcore/posix/commit/store_writer.h"
 
-#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "logcore/posix/commit/checkpoint_writer.h"
@@ -30,7 +30,8 @@ Result<std::unique_ptr<File>> HoldOpened(Disk* disk) {
 Status Mend(Disk* disk, const StoreConfig& config, const StoreOptions& options) {
   ASSIGN_OR_RETURN(const std::unique_ptr<AllHeld> held, AllHeld::Take(disk));
   StagedDisk staged(disk, Access::kReadWrite);
-  RETURN_IF_ERROR(StoreWriter::OpenAs(&staged, config, options, OpeningMode::kMend));
+  ASSIGN_OR_RETURN(const std::unique_ptr<StoreWriter> writer,
+                   StoreWriter::OpenAs(&staged, config, options, OpeningMode::kMend));
   return staged.Apply();
 }
 

@@ -73,8 +73,8 @@ class WriterStateFile {
   // As it stands, whatever has happened.
   Result<WriterState> Read() const;
   Status Write(const WriterState& writer) { return WriteWriterState(lock_.get(), writer); }
-  // Stops the log in every process, until a new one has recovered. To the caller it is an error of
-  // the disk whose outcome is unknown.
+  // Stops the log in every process, until a new one has recovered. To the caller it is damage
+  // (kCorrupt) or an error of the disk, whose outcome is unknown (kIo).
   tl::unexpected<Error> Poison(WriterState writer, Error why);
 
   // ---- Without it.

@@ -5,7 +5,7 @@
 //   +--------+--------+------+---------+--------+- - - - - - - - - - - -+
 //   |replay 0|replay 1| ...  | record  | record |  (free)               |
 //   +--------+--------+------+---------+--------+- - - - - - - - - - - -+
-//                            ^ replay_point.tail ^ tail
+//                            ^ point.tail       ^ tail
 //
 // A *record* holds one batch, with its bytes, at a multiple of 4 KiB, never across the end:
 //

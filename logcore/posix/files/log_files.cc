@@ -326,7 +326,7 @@ Result<LogEnd> LogFiles::Write(const LogEnd& end, const LogAppend& append) {
 Status LogFiles::WritePart(const LogEnd& end, const LogAppend& append, const SegmentPart& part) {
   const uint64_t offset = end.frames_end + part.skip;
   ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, SegmentToWrite(part.segment));
-  if (part.first == 0) segment->SetReplayPoint(offset);
+  if (part.first == 0) segment->SetBase(offset);
   ASSIGN_OR_RETURN(const uint64_t place, segment->PlaceOf(offset));
   const std::string_view frames = append.frames.substr(part.skip, part.length);
   const auto [skip, direct] = append.direct;
@@ -400,7 +400,7 @@ Status LogFiles::Sync(uint64_t from, uint64_t to) {
   const uint64_t last_segment = (to - 1) / kSegmentEntries;
   for (uint64_t number = first_segment; number <= last_segment; ++number) {
     ASSIGN_OR_RETURN(const std::shared_ptr<Segment> segment, segments_.Open(number));
-    RETURN_IF_ERROR(segment->base_frames()->Sync());
+    RETURN_IF_ERROR(segment->sync_frames()->Sync());
     RETURN_IF_ERROR(segment->index()->Sync());
   }
   if (from % kSegmentEntries == 0 || first_segment != last_segment) {

@@ -95,7 +95,7 @@ Status LogFiles::WriteBlocks(std::span<const Block> blocks) {
       return FailCorrupt(block.name, length, kEndsEarly);
     }
     RETURN_IF_ERROR(file->WriteAt(block.offset, block.bytes));
-    if (segment != nullptr) segment->ForgetReplayPoint();
+    if (segment != nullptr) segment->ForgetBase();
   }
   return {};
 }

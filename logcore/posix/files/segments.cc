@@ -142,15 +142,15 @@ Result<std::shared_ptr<Segment>> Segments::Open(uint64_t number) const {
 Result<std::shared_ptr<Segment>> Segments::OpenFiles(uint64_t number) const {
   Result<std::unique_ptr<File>> frames = disk_->Open(SegmentName(number), access_);
   Result<std::unique_ptr<File>> index = disk_->Open(SegmentIndexName(number), access_);
-  Result<std::unique_ptr<File>> base_frames = nullptr;
-  if (access_ == Access::kReadWrite) base_frames = disk_->Open(SegmentName(number), access_);
-  for (const auto* file : {&frames, &index, &base_frames}) {
+  Result<std::unique_ptr<File>> sync_frames = nullptr;
+  if (access_ == Access::kReadWrite) sync_frames = disk_->Open(SegmentName(number), access_);
+  for (const auto* file : {&frames, &index, &sync_frames}) {
     if (file->has_value()) continue;
     const Error& error = file->error();
     return Fail(error.code == Code::kNotFound ? Code::kCorrupt : error.code, error.message);
   }
   return std::make_shared<Segment>(number, std::move(frames).value(), std::move(index).value(),
-                                   std::move(base_frames).value());
+                                   std::move(sync_frames).value());
 }
 
 Result<std::shared_ptr<Segment>> Segments::Create(uint64_t number) {

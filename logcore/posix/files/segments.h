@@ -52,15 +52,15 @@ class Reservation {
 
 class Segment {
  public:
-  // `base_frames`: the frames, opened once more; null if nothing is to be synced.
+  // `sync_frames`: the frames, opened once more; null if nothing is to be synced.
   Segment(uint64_t number, std::unique_ptr<File> frames, std::unique_ptr<File> index,
-          std::unique_ptr<File> base_frames)
+          std::unique_ptr<File> sync_frames)
       : number_(number),
         frames_name_(SegmentName(number)),
         index_name_(SegmentIndexName(number)),
         frames_(std::move(frames)),
         index_(std::move(index)),
-        base_frames_(std::move(base_frames)) {}
+        sync_frames_(std::move(sync_frames)) {}
 
   uint64_t number() const { return number_; }
   const std::string& frames_name() const { return frames_name_; }
@@ -69,15 +69,15 @@ class Segment {
   File* index() const { return index_.get(); }
   // For the syncs of a ReplayPointWriter: the kernel reports a failed write once to each opening,
   // and a commit that syncs its frames must not take the report away.
-  File* base_frames() const { return base_frames_.get(); }
+  File* sync_frames() const { return sync_frames_.get(); }
 
   // Global offset of the segment's first frame: its first index row, which never changes.
   Result<uint64_t> Base() const;
-  void SetReplayPoint(uint64_t base) { base_ = base; }
+  void SetBase(uint64_t base) { base_ = base; }
   // Where a global offset lies in the file of frames; kCorrupt if the segment begins after it.
   Result<uint64_t> PlaceOf(uint64_t offset) const;
   // To be called after bytes of the index were written over: Base() reads it again.
-  void ForgetReplayPoint() { base_ = kUnknown; }
+  void ForgetBase() { base_ = kUnknown; }
   // Global offset of the frame of entry 16 * `row` of this segment.
   Result<uint64_t> Row(uint64_t row) const;
   // Rows from `first` on, in one read.
@@ -93,7 +93,7 @@ class Segment {
   const std::string index_name_;
   const std::unique_ptr<File> frames_;
   const std::unique_ptr<File> index_;
-  const std::unique_ptr<File> base_frames_;
+  const std::unique_ptr<File> sync_frames_;
   mutable std::atomic<uint64_t> base_{kUnknown};
   Reservation frames_room_;
   Reservation index_room_;
