@@ -85,12 +85,16 @@ Status ServeRequests(logcore::PublishedLog* log, Sequencer* sequencer, const Ser
   return served;
 }
 
+// What an opening gave. Its error also says if the store is a copy that was made while in use.
+template <typename Store>
+Result<Store> Explained(Disk* disk, Result<Store> opened) {
+  if (opened.has_value()) return opened;
+  return tl::unexpected<logcore::Error>(ExplainCopy(disk, std::move(opened).error()));
+}
+
 Status ServeReaders(const Serving& serving) {
-  Result<std::unique_ptr<StoreReader>> opened = StoreReader::Open(serving.disk, {});
-  if (!opened.has_value()) {
-    return tl::unexpected<logcore::Error>(ExplainCopy(serving.disk, std::move(opened).error()));
-  }
-  const std::unique_ptr<StoreReader> store = *std::move(opened);
+  ASSIGN_OR_RETURN(const std::unique_ptr<StoreReader> store,
+                   Explained(serving.disk, StoreReader::Open(serving.disk, {})));
   if (store->damage()) {
     Warn(LOG_ERR,
          "mount " + serving.paths.store +
@@ -101,11 +105,8 @@ Status ServeReaders(const Serving& serving) {
 }
 
 Status ServeWriters(const Serving& serving, const std::function<int64_t()>& clock) {
-  Result<std::unique_ptr<StoreWriter>> opened = StoreWriter::Open(serving.disk, {.clock = clock});
-  if (!opened.has_value()) {
-    return tl::unexpected<logcore::Error>(ExplainCopy(serving.disk, std::move(opened).error()));
-  }
-  const std::unique_ptr<StoreWriter> store = *std::move(opened);
+  ASSIGN_OR_RETURN(const std::unique_ptr<StoreWriter> store,
+                   Explained(serving.disk, StoreWriter::Open(serving.disk, {.clock = clock})));
   std::unique_ptr<Sequencer> sequencer = Sequencer::Start(
       store.get(), {.checkpoint_interval = serving.options.checkpoint_interval,
                     .on_stopped = [&serving](const logcore::Error& error) {

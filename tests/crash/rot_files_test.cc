@@ -141,7 +141,7 @@ TEST_F(RotTest, RolledBack) {
   }
 }
 
-// A snapshot of everything but `lock`, restored: in the same boot its head tells; after another it
+// A snapshot of everything but `lock`, restored: in the same boot its state tells; after another it
 // is a whole store of 300 entries again, which nobody can tell from this one's past.
 TEST_F(RotTest, AllButTheLockRolledBack) {
   const auto old = OldWorld();

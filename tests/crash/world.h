@@ -77,7 +77,7 @@ class World {
   // Steps. All throw Violation; and SimCrash, when the machine was told to crash in them: the
   // process is dead then.
   ActorPtr Open();
-  // The same. `outside`: whole blocks of any batch's frames are written outside of its record; else
+  // The same. `direct`: whole blocks of any batch's frames are written outside of its record; else
   // those of batches from 8 KiB on.
   ActorPtr Open(bool direct);
   void Commit(Actor* actor, const std::vector<std::string>& entries);

@@ -24,7 +24,8 @@ namespace tlogfs_test {
 class TempDirectory {
  public:
   TempDirectory() {
-    std::string path = std::filesystem::temp_directory_path() / "tlogfs_test_XXXXXX";
+    std::string path = std::filesystem::temp_directory_path() / "tlogfs_test_";
+    path.append(6, 'X');  // for mkdtemp(3) to fill in
     if (mkdtemp(path.data()) == nullptr) abort();
     path_ = path;
   }
